@@ -1,0 +1,1 @@
+//! The Azure clouds: authority, ARM and its token scope.

@@ -1,0 +1,1 @@
+//! Where each setting comes from: flags over environment over file over defaults.

@@ -1,0 +1,67 @@
+//! What the emulated Azure consists of: names, lives, delays. Plain data, fixed at start.
+
+use std::time::Duration;
+
+/// The emulated tenant, its application, its APIM service and how they behave.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The directory's id (a GUID).
+    pub tenant_id: String,
+    /// The workspace application's id (a GUID).
+    pub client_id: String,
+    /// The object id of its service principal (a GUID).
+    pub principal_id: String,
+    /// The Azure subscription's id (a GUID).
+    pub subscription_id: String,
+    /// Resource group of the APIM service.
+    pub resource_group: String,
+    /// Name of the APIM service.
+    pub service_name: String,
+    /// Application ID URI of the API behind the gateway, such as `api://echo`; access tokens for it carry it as `aud`.
+    pub api_audience: String,
+    /// Product whose keys open the echo API, such as `starter`.
+    pub product: String,
+    /// Another product, whose keys do not.
+    pub foreign_product: String,
+    /// Role actions that the service principal holds at the APIM service; `*` at the end matches the rest.
+    pub role_actions: Vec<String>,
+    /// Life of access tokens; `None` draws 60-90 minutes for each as Entra does.
+    pub access_token_life: Option<Duration>,
+    /// Life of id tokens.
+    pub id_token_life: Duration,
+    /// How long the gateway does not know a new or changed key.
+    pub key_delay: Duration,
+    /// Calls a minute for each key at the echo API.
+    pub rate_limit: u32,
+}
+
+impl World {
+    /// ARM resource id of the APIM service.
+    pub fn service_id(&self) -> String {
+        format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.ApiManagement/service/{}",
+            self.subscription_id, self.resource_group, self.service_name
+        )
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            tenant_id: "7a1d0f3c-5b5e-4c0e-9d58-0d5c1e6f2a11".to_owned(),
+            client_id: "3f2b8e6a-91c4-4d7e-8a35-6b0f4c9d1e22".to_owned(),
+            principal_id: "c5d9a7e4-2f18-4b63-b0a9-7e4d3c2b1a33".to_owned(),
+            subscription_id: "b9e8d7c6-0a1b-4c2d-8e3f-4a5b6c7d8e44".to_owned(),
+            resource_group: "rg-workspaces".to_owned(),
+            service_name: "apim-emulator".to_owned(),
+            api_audience: "api://echo".to_owned(),
+            product: "starter".to_owned(),
+            foreign_product: "unlimited".to_owned(),
+            role_actions: vec!["Microsoft.ApiManagement/service/*".to_owned()],
+            access_token_life: None,
+            id_token_life: Duration::from_secs(3600),
+            key_delay: Duration::ZERO,
+            rate_limit: 600,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Entra's error answers, read by ourselves.

@@ -1,0 +1,1 @@
+//! Client assertion at Entra.

@@ -1,0 +1,40 @@
+//! Who am I: where the workspace's subject token comes from.
+//!
+//! A new source is one file with an [`IdentitySource`] and one line in [`select`].
+
+pub mod claims;
+pub mod env;
+pub mod file;
+pub mod ona;
+pub mod select;
+
+use crate::{error::Error, secret::Secret};
+use async_trait::async_trait;
+use claims::Claims;
+
+/// The workspace's OIDC token, parsed but not verified: its verification is the business of whom we present it to.
+pub struct IdToken {
+    /// The compact JWT.
+    pub token: Secret,
+    /// What it says of us.
+    pub claims: Claims,
+}
+
+/// Why a source gave no token. The two are told apart so that a broken source never silently becomes another one.
+#[derive(Debug)]
+pub enum Miss {
+    /// This workspace does not have that source: what was looked for.
+    NotHere(String),
+    /// It has it, and it failed.
+    Broken(Error),
+}
+
+/// One place that id tokens come from. Each call fetches anew; nothing is cached.
+#[async_trait]
+pub trait IdentitySource: Send + Sync {
+    /// The name in the configuration, such as `ona`.
+    fn name(&self) -> &'static str;
+
+    /// Fetches a fresh token for `audience`.
+    async fn fetch(&self, audience: &str) -> Result<IdToken, Miss>;
+}

@@ -1,0 +1,1 @@
+//! ARM through azure_core's pipeline.

@@ -1,0 +1,1 @@
+//! A call through the gateway that shows that a value is accepted.

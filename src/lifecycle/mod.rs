@@ -1,0 +1,1 @@
+//! From acquire to revoke.
