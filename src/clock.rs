@@ -13,15 +13,12 @@ pub fn now() -> SystemTime {
 pub fn rfc3339(when: SystemTime) -> String {
     let when = OffsetDateTime::from(when);
     let whole = when.replace_nanosecond(0).unwrap_or(when);
-    whole
-        .format(&Rfc3339)
-        .unwrap_or_else(|_| "out of range".to_owned())
+    whole.format(&Rfc3339).unwrap_or_else(|_| "out of range".to_owned())
 }
 
 /// Seconds since the Unix epoch; 0 for times before it.
 pub fn unix(when: SystemTime) -> u64 {
-    when.duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |age| age.as_secs())
+    when.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs())
 }
 
 /// The time `seconds` after the Unix epoch.

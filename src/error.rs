@@ -40,13 +40,7 @@ pub struct Error {
 impl Error {
     /// A failure of `class`; `what` is one line without a full stop.
     pub fn new(class: Class, what: impl Into<String>) -> Self {
-        Self {
-            class,
-            what: what.into(),
-            why: None,
-            fix: None,
-            retry_after: None,
-        }
+        Self { class, what: what.into(), why: None, fix: None, retry_after: None }
     }
 
     /// Adds why it happened.

@@ -31,19 +31,14 @@ impl Request {
 
     /// The first query parameter of that name, case-sensitive.
     pub fn query(&self, name: &str) -> Option<&str> {
-        self.query
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The token of `Authorization: Bearer …`.
     pub fn bearer(&self) -> Option<&str> {
         let value = self.header("authorization")?;
         let (scheme, token) = value.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then_some(token.trim())
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     }
 }
 
@@ -63,18 +58,12 @@ pub struct Response {
 impl Response {
     /// A JSON answer.
     pub fn json(status: u16, body: &serde_json::Value) -> Self {
-        Self::new(status, body.to_string())
-            .header("Content-Type", "application/json; charset=utf-8")
+        Self::new(status, body.to_string()).header("Content-Type", "application/json; charset=utf-8")
     }
 
     /// An answer with `body` and no headers yet.
     pub fn new(status: u16, body: impl Into<Bytes>) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: body.into(),
-            caller: None,
-        }
+        Self { status, headers: Vec::new(), body: body.into(), caller: None }
     }
 
     /// Adds a header.
