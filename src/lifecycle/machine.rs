@@ -266,7 +266,8 @@ impl Machine {
     }
 
     fn slot_wakes_at(slot: &Slot) -> Option<SystemTime> {
-        let expiry = slot.current.iter().chain(&slot.pending).map(|term| term.expires_at).min();
+        let idle_pending = slot.pending.as_ref().filter(|_| slot.flight.is_none());
+        let expiry = slot.current.iter().chain(idle_pending).map(|term| term.expires_at).min();
         // Only what `plan` will act upon may wake the driver, or it would spin.
         let work = if slot.flight.is_some() {
             None
@@ -306,6 +307,9 @@ impl Machine {
                     self.dirty = true;
                     actions.push(Action::Promote(index));
                 } else {
+                    // It counts as a failure, or values that live too short would be drawn without a pause.
+                    slot.failures += 1;
+                    slot.not_before = Some(now + schedule::FLOOR);
                     actions.push(Action::Discard(index));
                 }
             }
@@ -380,6 +384,7 @@ impl Machine {
             }
             if slot.flight.is_none() && slot.pending.is_some_and(|term| term.expires_at <= now) {
                 slot.pending = None;
+                slot.not_before = Some(now + schedule::FLOOR);
                 actions.push(Action::Discard(index));
             }
             if slot.flight.is_some() || slot.not_before.is_some_and(|at| at > now) {
