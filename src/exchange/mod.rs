@@ -3,7 +3,7 @@
 pub mod aadsts;
 pub mod entra;
 
-use crate::{error::Result, secret::Secret};
+use crate::{error::Result, identity::claims::Claims, secret::Secret};
 use async_trait::async_trait;
 use std::time::SystemTime;
 
@@ -15,6 +15,8 @@ pub struct AccessToken {
     pub expires_at: SystemTime,
     /// When the issuer wants it renewed, where it says so (`refresh_in`).
     pub refresh_at: Option<SystemTime>,
+    /// Whom it was issued to: the claims of the assertion that it was exchanged for.
+    pub subject: Claims,
 }
 
 /// A way from the workspace's identity to an access token. Each call uses a fresh assertion.
