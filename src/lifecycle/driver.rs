@@ -218,11 +218,16 @@ impl Driver {
     /// Drives until all is released or the deadline for that has passed.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Outcome {
         self.feed(Event::Timer);
+        let mut listening = true;
         while !self.finished {
             let nap = self.nap();
             tokio::select! {
                 biased;
-                command = commands.recv() => self.obey(command.unwrap_or(Command::Stop)),
+                command = commands.recv(), if listening => {
+                    // Nobody left to ask for the end is a reason to end.
+                    listening = command.is_some();
+                    self.obey(command.unwrap_or(Command::Stop));
+                }
                 Some((index, done)) = self.flights.next() => self.land(index, done),
                 () = tokio::time::sleep(nap) => {
                     self.inspect();
@@ -230,8 +235,11 @@ impl Driver {
                 }
             }
         }
-        let unreleased = self.entries.iter().zip(&mut self.errors);
-        let unreleased = unreleased.filter_map(|(entry, error)| Some((entry.name.clone(), error.take()?.1)));
+        let slots = self.machine.slots().iter().zip(self.entries).zip(self.errors);
+        let unreleased = slots.filter(|((slot, _), _)| !slot.is_released()).map(|((_, entry), error)| {
+            let silent = || Error::new(Class::Unavailable, "no answer before the deadline for revocations");
+            (entry.name, error.map_or_else(silent, |(_, error)| error))
+        });
         Outcome { unreleased: unreleased.collect(), fatal: self.fatal }
     }
 

@@ -42,7 +42,7 @@ pub enum Event {
     Disturbed,
     /// Somebody wants new values now.
     Refresh,
-    /// The workspace ends.
+    /// The workspace ends. A second one ends the wait for revocations.
     Stop,
     /// A credential has been released.
     Released(Index),
@@ -152,6 +152,11 @@ impl Slot {
     /// When the next attempt after a failure may start.
     pub fn retries_at(&self) -> Option<SystemTime> {
         self.not_before.filter(|_| self.failures > 0)
+    }
+
+    /// Whether it has been released.
+    pub fn is_released(&self) -> bool {
+        self.released
     }
 
     fn renews_from(&self) -> Option<SystemTime> {
@@ -441,6 +446,8 @@ impl Machine {
                 self.slots[index].released = true;
             }
             Event::ReleaseFailed(index, fault) => self.failed(index, Fault { transient: true, ..fault }, now),
+            // Asked twice: whoever asks does not want to wait for the network.
+            Event::Stop => self.deadline = Some(now),
             _ => {}
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
