@@ -1,0 +1,207 @@
+//! The gateway from outside its parts, with keys and signatures made up.
+
+use super::*;
+use crate::{
+    clock::from_unix,
+    emulator::store::State::{self, Active},
+};
+use bytes::Bytes;
+use http::HeaderMap;
+use std::time::Duration;
+
+const NOW: u64 = 1_795_478_400;
+const POLICY: &str = include_str!("../../../gitpod/policies/echo.xml");
+
+/// A GET of `path` without headers, from a documentation address.
+pub(super) fn get(path: &str) -> Request {
+    Request {
+        method: Method::GET,
+        path: path.to_owned(),
+        query: Vec::new(),
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+        host: "localhost:8443".to_owned(),
+        peer: ([192, 0, 2, 7], 40_000).into(),
+    }
+}
+
+fn with_header(name: &'static str, value: &str) -> Request {
+    let mut request = get("/echo/orders");
+    request.headers.insert(name, value.parse().unwrap());
+    request
+}
+
+fn holder(sid: &str, scope: &str, state: State) -> Option<Holder> {
+    Some(Holder { sid: sid.to_owned(), scope: scope.to_owned(), state })
+}
+
+/// Three keys are known; the only good token is `good`.
+fn gateway(rate_limit: u32) -> Gateway {
+    let world = Arc::new(World { rate_limit, ..World::default() });
+    let claims = json!({
+        "aud": world.api_audience,
+        "iss": format!("https://sts.windows.net/{}/", world.tenant_id),
+        "tid": world.tenant_id,
+        "exp": NOW + 3600,
+        "appid": world.client_id,
+        "sub": world.principal_id,
+    });
+    Gateway::with(
+        world,
+        Box::new(|key, _| match key {
+            "key" => holder("ws-1", "/products/starter", Active),
+            "everything" => holder("ops", "/apis", Active),
+            "foreign" => holder("ws-2", "/products/unlimited", Active),
+            "asleep" => holder("ws-3", "/products/starter", State::Suspended),
+            _ => None,
+        }),
+        Box::new(move |token| match token {
+            "good" => Ok(Verified { header: json!({}), claims: claims.clone() }),
+            _ => Err(Invalid::Malformed),
+        }),
+    )
+}
+
+fn body(response: &Response) -> Value {
+    serde_json::from_slice(&response.body).unwrap()
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+#[test]
+fn paths_lead_to_operations() {
+    let gateway = gateway(1);
+    for (method, path, expected) in [
+        (Method::GET, "/status-0123456789abcdef", STATUS),
+        (Method::HEAD, "/status-0123456789abcdef", STATUS),
+        (Method::POST, "/status-0123456789abcdef", NOT_FOUND),
+        (Method::GET, "/status-0123456789abcdef/", NOT_FOUND),
+        (Method::GET, "/echo", ECHO),
+        (Method::DELETE, "/echo/", ECHO),
+        (Method::PATCH, "/echo/a/b", ECHO),
+        (Method::GET, "/echoes", NOT_FOUND),
+        (Method::GET, "/", NOT_FOUND),
+    ] {
+        let request = Request { method, ..get(path) };
+        assert_eq!(gateway.operation(&request), Some(expected), "{} {path}", request.method);
+    }
+}
+
+#[tokio::test]
+async fn the_status_path_needs_nothing_and_an_unknown_path_says_so() {
+    let gateway = gateway(1);
+    assert_eq!(gateway.answer(STATUS, &get(STATUS_PATH)).await.status, 200);
+    assert_eq!(gateway.answer(NOT_FOUND, &get("/nowhere")).await.status, 404);
+    assert_eq!(gateway.answer(ECHO, &get("/echo")).await.status, 401);
+}
+
+#[test]
+fn a_key_opens_the_api_and_the_backend_does_not_see_it() {
+    let gateway = gateway(10);
+    let response = gateway.call(&with_header("ocp-apim-subscription-key", "key"), from_unix(NOW));
+    assert_eq!(response.status, 200);
+    assert_eq!(body(&response)["path"], "/echo/orders");
+    assert_eq!(
+        body(&response)["caller"],
+        json!({"kind": "subscription", "name": "ws-1", "product": "starter"})
+    );
+    assert_eq!(body(&response)["headers"].get("ocp-apim-subscription-key"), None);
+    assert_eq!(response.caller.as_deref(), Some("subscription ws-1"));
+
+    let response = gateway.call(&with_header("ocp-apim-subscription-key", "everything"), from_unix(NOW));
+    assert_eq!(body(&response)["caller"], json!({"kind": "subscription", "name": "ops"}));
+}
+
+#[test]
+fn keys_that_do_not_open_it_get_one_answer_but_known_callers_are_logged() {
+    let gateway = gateway(10);
+    for (key, caller) in
+        [("unknown", None), ("foreign", Some("subscription ws-2")), ("asleep", Some("subscription ws-3"))]
+    {
+        let response = gateway.call(&with_header("ocp-apim-subscription-key", key), from_unix(NOW));
+        assert_eq!((response.status, response.body.len()), (401, 143), "{key}");
+        assert_eq!(response.caller.as_deref(), caller, "{key}");
+    }
+    let response = gateway.call(&get("/echo"), from_unix(NOW));
+    assert_eq!((response.status, response.body.len()), (401, 152));
+    assert_eq!(response.caller, None);
+}
+
+#[test]
+fn a_token_opens_it_too_and_is_not_handed_on() {
+    let gateway = gateway(10);
+    let World { client_id, principal_id, .. } = World::default();
+    let response = gateway.call(&with_header("authorization", "Bearer good"), from_unix(NOW));
+    assert_eq!(response.status, 200);
+    assert_eq!(
+        body(&response)["caller"],
+        json!({"kind": "token", "name": client_id, "subject": principal_id})
+    );
+    assert_eq!(body(&response)["headers"].get("authorization"), None);
+    assert_eq!(response.caller, Some(format!("app {client_id} sub {principal_id}")));
+
+    for (value, message) in
+        [("Bearer bad", "Invalid Azure AD JWT"), ("Basic dTpw", "Azure AD JWT not present")]
+    {
+        let response = gateway.call(&with_header("authorization", value), from_unix(NOW));
+        assert_eq!(response.status, 401);
+        assert_eq!(body(&response)["message"], message);
+        assert_eq!(response.caller, None);
+    }
+    let expired = gateway.call(&with_header("authorization", "Bearer good"), from_unix(NOW + 3600));
+    assert_eq!(expired.status, 401);
+}
+
+#[test]
+fn a_wrong_key_is_not_saved_by_a_good_token() {
+    let mut request = with_header("authorization", "Bearer good");
+    request.headers.insert("ocp-apim-subscription-key", "unknown".parse().unwrap());
+    assert_eq!(gateway(10).call(&request, from_unix(NOW)).body.len(), 143);
+}
+
+#[test]
+fn each_caller_has_its_limit_and_refusals_do_not_count() {
+    let gateway = gateway(2);
+    let now = from_unix(NOW);
+    let call = |key: &str, now| gateway.call(&with_header("ocp-apim-subscription-key", key), now);
+    for _ in 0..3 {
+        call("foreign", now);
+    }
+    for remaining in ["1", "0"] {
+        let response = call("key", now);
+        assert_eq!(response.status, 200);
+        assert_eq!(header(&response, "X-RateLimit-Limit"), Some("2"));
+        assert_eq!(header(&response, "X-RateLimit-Remaining"), Some(remaining));
+    }
+    let refused = call("key", now + Duration::from_secs(3));
+    assert_eq!((refused.status, refused.body.len()), (429, 84));
+    assert_eq!(header(&refused, "Retry-After"), Some("57"));
+    assert_eq!(header(&refused, "X-RateLimit-Remaining"), Some("0"));
+    assert_eq!(refused.caller.as_deref(), Some("subscription ws-1"));
+    assert_eq!(call("everything", now).status, 200);
+    assert_eq!(call("key", now + Duration::from_secs(60)).status, 200);
+}
+
+/// The policy file is what people apply at a real gateway; it must not drift from what this one does.
+#[test]
+fn the_policy_says_what_this_gateway_does() {
+    let missing = answers::key_missing("h");
+    let period = format!(r#"renewal-period="{}""#, rate::PERIOD.as_secs());
+    let calls = format!(r#"calls="{}""#, World::default().rate_limit);
+    let key_header = format!(r#"name="{}" exists-action="delete""#, key::HEADER);
+    let key_query = format!(r#"name="{}" exists-action="delete""#, key::QUERY);
+    for text in [
+        std::str::from_utf8(&missing.body).unwrap(),
+        &period,
+        &calls,
+        &key_header,
+        &key_query,
+        r#"name="Authorization" exists-action="delete""#,
+        r#"remaining-calls-header-name="X-RateLimit-Remaining""#,
+        r#"total-calls-header-name="X-RateLimit-Limit""#,
+    ] {
+        assert!(POLICY.contains(text), "the policy lacks {text}");
+    }
+}
