@@ -7,8 +7,8 @@
 #![doc = include_str!("../../../gitpod/policies/echo.xml")]
 //! ```
 //!
-//! Two things differ and are not visible to a careful client: HTTP/1.1's reason phrase (APIM says `401 Access
-//! Denied`), and where several nodes of a gateway would each count calls for themselves.
+//! Two things differ, and a careful client depends on neither: the reason phrase (APIM says `401 Access Denied`), and
+//! that the nodes of a real gateway each count calls for themselves, so that its limits are less exact.
 
 mod answers;
 mod echo;
