@@ -31,8 +31,8 @@ fn with_header(name: &'static str, value: &str) -> Request {
     request
 }
 
-fn holder(sid: &str, scope: &str, state: State) -> Option<Holder> {
-    Some(Holder { sid: sid.to_owned(), scope: scope.to_owned(), state })
+fn holder(sid: &str, scope: &str, state: State) -> Holder {
+    Holder { sid: sid.to_owned(), scope: scope.to_owned(), state }
 }
 
 /// Three keys are known; the only good token is `good`.
@@ -49,10 +49,10 @@ fn gateway(rate_limit: u32) -> Gateway {
     Gateway::with(
         world,
         Box::new(|key, _| match key {
-            "key" => holder("ws-1", "/products/starter", Active),
-            "everything" => holder("ops", "/apis", Active),
-            "foreign" => holder("ws-2", "/products/unlimited", Active),
-            "asleep" => holder("ws-3", "/products/starter", State::Suspended),
+            "key" => Some(holder("ws-1", "/products/starter", Active)),
+            "everything" => Some(holder("ops", "/apis", Active)),
+            "foreign" => Some(holder("ws-2", "/products/unlimited", Active)),
+            "asleep" => Some(holder("ws-3", "/products/starter", State::Suspended)),
             _ => None,
         }),
         Box::new(move |token| match token {
@@ -181,7 +181,7 @@ fn each_caller_has_its_limit_and_refusals_do_not_count() {
     assert_eq!(header(&refused, "X-RateLimit-Remaining"), Some("0"));
     assert_eq!(refused.caller.as_deref(), Some("subscription ws-1"));
     assert_eq!(call("everything", now).status, 200);
-    assert_eq!(call("key", now + Duration::from_secs(60)).status, 200);
+    assert_eq!(call("key", now + rate::PERIOD).status, 200);
 }
 
 /// The policy file is what people apply at a real gateway; it must not drift from what this one does.
