@@ -1,0 +1,82 @@
+//! Reading a service's answer with suspicion. Pure.
+
+use azure_core::time::parse_rfc7231;
+use http::{HeaderMap, Response, header};
+use std::time::{Duration, SystemTime};
+
+/// How long the service asks us to wait: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3). A date that has
+/// passed is no wait; anything else that cannot be read is none asked for.
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = SystemTime::from(parse_rfc7231(text).ok()?);
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// A foreign text made fit for a message: one line, no control characters, at most `max` characters, and what looks
+/// like a token is left out, since services like to repeat what they were sent.
+pub fn printable(text: &str, max: usize) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let words = words.map(|word| if looks_like_token(word) { "[token]" } else { word });
+    let mut line = String::new();
+    for word in words {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    match line.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// A JWT begins with `{"` in base64.
+fn looks_like_token(word: &str) -> bool {
+    word.find("eyJ").is_some_and(|start| word.len() - start > 30)
+}
+
+/// What a body that makes no sense looks like from outside: status, type and length, never the body.
+pub fn outline(answer: &Response<impl AsRef<[u8]>>) -> String {
+    let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let length = match answer.body().as_ref().len() {
+        0 => "an empty body".to_owned(),
+        1 => "1 byte".to_owned(),
+        length => format!("{length} bytes"),
+    };
+    let kind = kind.map_or_else(|| "no content type".to_owned(), |kind| printable(kind, 60));
+    format!("status {}, {kind}, {length}", answer.status().as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::from_unix;
+
+    #[test]
+    fn waits() {
+        let now = from_unix(1_445_412_475); // Wed, 21 Oct 2015 07:27:55 GMT
+        for (text, wait) in [
+            ("7", Some(7)),
+            (" 0 ", Some(0)),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(5)),
+            ("Wed, 21 Oct 2015 07:00:00 GMT", Some(0)),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, text.parse().unwrap())]);
+            assert_eq!(retry_after(&headers, now), wait.map(Duration::from_secs), "{text}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn foreign_texts() {
+        let token = format!("eyJ{}", "a".repeat(40));
+        assert_eq!(printable("a\r\n b\u{1b}[31mc", 99), "a b [31mc");
+        assert_eq!(printable(&format!("got '{token}', sorry"), 99), "got [token] sorry");
+        assert_eq!(printable("äöü", 2), "äö…");
+    }
+}
