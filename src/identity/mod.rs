@@ -2,13 +2,20 @@
 //!
 //! A new source is one file with an [`IdentitySource`] and one line in [`select`].
 
+mod checks;
 pub mod claims;
 pub mod env;
 pub mod file;
 pub mod ona;
+mod read;
 pub mod select;
+#[cfg(test)]
+pub(crate) mod testing;
 
-use crate::{error::Error, secret::Secret};
+use crate::{
+    error::{Class, Error},
+    secret::Secret,
+};
 use async_trait::async_trait;
 use claims::Claims;
 
@@ -27,6 +34,18 @@ pub enum Miss {
     NotHere(String),
     /// It has it, and it failed.
     Broken(Error),
+}
+
+impl Miss {
+    /// The failure, for whoever needs a token and has no other `source` to turn to.
+    pub fn into_error(self, source: &str) -> Error {
+        match self {
+            Self::Broken(error) => error,
+            Self::NotHere(what) => Error::new(Class::Config, format!("no id token: identity source {source} is not here"))
+                .why(what)
+                .fix("run in an Ona environment, or set identity.token_file, or set identity.source to where the token is"),
+        }
+    }
 }
 
 /// One place that id tokens come from. Each call fetches anew; nothing is cached.
