@@ -1,6 +1,7 @@
 //! Subject token in, access token out.
 
 pub mod aadsts;
+mod advice;
 pub mod entra;
 
 use crate::{error::Result, identity::claims::Claims, secret::Secret};

@@ -8,7 +8,7 @@ use std::{
 use zeroize::Zeroizing;
 
 /// Tokens are a few kilobytes; what is larger is another file.
-const MAX: u64 = 64 * 1024;
+const MAX: usize = 64 * 1024;
 
 /// The whole text of the file at `path`; `None` if there is none. `setting` names it in errors, such as `token_file`.
 ///
@@ -39,9 +39,9 @@ fn read(path: &PathBuf, setting: &str) -> Result<Option<Zeroizing<String>>> {
     }
     let file = std::fs::File::open(path).map_err(|error| bad(error.to_string()))?;
     // One byte more than is allowed, so that too long shows, and all of it at the start: no stale copy by growing.
-    let mut text = Zeroizing::new(Vec::with_capacity(MAX as usize + 1));
-    file.take(MAX + 1).read_to_end(&mut text).map_err(|error| bad(error.to_string()))?;
-    if text.len() as u64 > MAX {
+    let mut text = Zeroizing::new(Vec::with_capacity(MAX + 1));
+    file.take(MAX as u64 + 1).read_to_end(&mut text).map_err(|error| bad(error.to_string()))?;
+    if text.len() > MAX {
         return Err(bad(format!("it is longer than {} KiB, which no token is", MAX / 1024)));
     }
     let text = std::str::from_utf8(&text).map_err(|_| bad("it is not text".to_owned()))?;
