@@ -1,13 +1,116 @@
 //! File, environment and flags become one validated [`Config`] before the first side effect.
 
+//!
+//! ```text
+//! file ── document ─┐
+//! environment ──────┼─ layers ── validate ──► Config, or one error that says all that is wrong
+//! flags ────────────┘            (forms, endpoint, env_name)
+//! ```
+//!
+//! Only [`file`] reads anything from outside; the environment and the current folder come in through [`Inputs`].
+
 pub mod cloud;
+pub mod document;
+pub mod duration;
+pub mod endpoint;
+pub mod env;
+pub mod env_name;
+pub mod file;
+pub mod forms;
+pub mod keys;
 pub mod layers;
+pub mod problem;
+pub mod unknown;
 pub mod validate;
 
-use std::{path::PathBuf, time::Duration};
+pub use env::Env;
+pub use layers::Entry;
+
+use crate::error::{Error, Result};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use url::Url;
 
-/// All that the agent needs to know. Holds no secret.
+/// The file's name, searched from the current folder up to the repository's root.
+pub const FILE_NAME: &str = "apim-agent.toml";
+
+/// The variable with the id token unless `identity.variable` names another one.
+pub const ID_TOKEN_VARIABLE: &str = "APIM_AGENT_ID_TOKEN";
+
+/// All that a configuration is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// Which file to read.
+    pub file: Choice<'a>,
+    /// The environment.
+    pub env: &'a Env,
+    /// What beats both, later ones beating earlier ones: flags, `--set`, and what `run --emulator` sets.
+    pub flags: &'a [Entry],
+    /// The current folder, absolute.
+    pub folder: &'a Path,
+    /// The machine's name: the workspace's, when nothing else names it.
+    pub host_name: &'a str,
+}
+
+/// Which file to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice<'a> {
+    /// The one that `--config` names, else `APIM_AGENT_CONFIG`, else the one that a search finds, else none.
+    Usual(Option<&'a Path>),
+    /// None, whatever lies around.
+    Nothing,
+}
+
+/// The whole configuration, checked.
+///
+/// # Errors
+/// `Class::Config` with everything that is wrong in it.
+pub fn load(inputs: &Inputs<'_>) -> Result<Config> {
+    let file = file::read(inputs)?;
+    let folders = folders(file.as_ref(), inputs);
+    validate::config(resolve(file.as_ref(), inputs), folders)
+}
+
+/// Where the agent of this workspace is to be found, even if the rest of the configuration is missing or wrong: for
+/// commands that only talk to an agent that runs.
+///
+/// # Errors
+/// `Class::Config` when the workspace's name or the runtime directory itself is unusable.
+pub fn place(inputs: &Inputs<'_>) -> Result<Place> {
+    // A file that went away or broke does not hide an agent that was started with it.
+    let (file, unread) = match file::read(inputs) {
+        Ok(file) => (file, None),
+        Err(error) => (None, Some(error)),
+    };
+    let folders = folders(file.as_ref(), inputs);
+    let place = validate::place(resolve(file.as_ref(), inputs), folders)?;
+    Ok(Place { doubt: unread.or(place.doubt), ..place })
+}
+
+fn folders<'a>(file: Option<&'a file::Text>, inputs: &Inputs<'a>) -> validate::Folders<'a> {
+    validate::Folders { file: file.map_or(inputs.folder, |file| &file.folder), current: inputs.folder }
+}
+
+fn resolve(file: Option<&file::Text>, inputs: &Inputs<'_>) -> layers::Layers {
+    let document = file.map(|file| document::parse(&file.name, &file.text)).unwrap_or_default();
+    layers::Layers::resolve(document, inputs.env, inputs.flags, inputs.host_name)
+}
+
+/// Where a running agent is to be found.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// See [`Config::workspace`].
+    pub workspace: String,
+    /// See [`Config::runtime_dir`].
+    pub runtime_dir: Option<PathBuf>,
+    /// Why the file could not be read, or not wholly. Worth telling when no agent is found there.
+    pub doubt: Option<Error>,
+}
+
+/// All that the agent needs to know. Holds no secret. Base URLs are in the form of [`endpoint::read`], so take
+/// [`endpoint::under`] to go below them; paths are absolute.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Names this workspace: one agent for each, and part of the names of what it mints.
@@ -37,7 +140,7 @@ pub struct Config {
 pub struct Identity {
     /// Which source.
     pub source: Source,
-    /// What the token is asked for; Entra wants `api://AzureADTokenExchange`.
+    /// What the token is asked for; Entra wants `api://AzureADTokenExchange`, national clouds their own.
     pub audience: String,
     /// Base URL of the Ona API, such as `https://app.gitpod.io`.
     pub url: Url,
@@ -109,7 +212,7 @@ pub struct Credential {
     pub lifetime: Duration,
     /// How long the value before stays good after its successor was published.
     pub grace: Duration,
-    /// Path it is probed at before it is published.
+    /// Path it is probed at before it is published: its own, else the gateway's.
     pub probe: Option<String>,
 }
 

@@ -1,0 +1,164 @@
+//! The file's text to a flat list of settings, each with its line. Pure.
+
+use super::{
+    keys,
+    layers::Entry,
+    problem::{Origin, Problem},
+    unknown::{self, Unknown},
+};
+use std::sync::Arc;
+use toml::{
+    Spanned,
+    de::{DeString, DeTable, DeValue},
+};
+
+/// What a file says.
+#[derive(Debug, Default)]
+pub struct Document {
+    /// Its known settings, in its order.
+    pub entries: Vec<Entry>,
+    /// The names under `[credentials]`, in its order.
+    pub credentials: Vec<(String, Origin)>,
+    /// What is wrong with its form: unknown keys, wrong types.
+    pub problems: Vec<Problem>,
+    /// The first error of TOML itself. The rest is then what could be made out, good enough to find a running agent.
+    pub syntax: Option<Problem>,
+}
+
+/// Reads `text`; `name` stands for the file in messages.
+pub fn parse(name: &str, text: &str) -> Document {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+    let mut reader = Reader { name: Arc::from(name), text, line_starts, document: Document::default() };
+    reader.document.syntax = errors.first().map(|error| reader.syntax(error));
+    reader.root(root.get_ref());
+    reader.document
+}
+
+struct Reader<'t> {
+    name: Arc<str>,
+    text: &'t str,
+    /// The byte at which each line begins; the first one begins at 0.
+    line_starts: Vec<usize>,
+    document: Document,
+}
+
+type Item<'t, 'i> = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>);
+
+/// The items in the order of the file; the map's own order is alphabetical.
+fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<Item<'t, 'i>> {
+    let mut items: Vec<_> = table.iter().collect();
+    items.sort_by_key(|(key, _)| key.span().start);
+    items
+}
+
+impl Reader<'_> {
+    fn root(&mut self, root: &DeTable<'_>) {
+        for (key, value) in in_order(root) {
+            let (name, origin) = (key.get_ref().as_ref(), self.origin(key));
+            match value.get_ref() {
+                DeValue::Table(table) if name == "credentials" => self.credentials(table),
+                DeValue::Table(table) if keys::TABLES.contains(&name) => {
+                    for item in in_order(table) {
+                        self.leaf(&format!("{name}.{}", item.0.get_ref()), item);
+                    }
+                }
+                DeValue::Table(_) if keys::find(name).is_none() => {
+                    self.document.problems.push(unknown::problem(Unknown::Table, name, origin));
+                }
+                other if keys::TABLES.contains(&name) => self.not_a_table(name, other, origin),
+                _ => self.leaf(name, (key, value)),
+            }
+        }
+    }
+
+    fn credentials(&mut self, table: &DeTable<'_>) {
+        for (key, value) in in_order(table) {
+            let (name, origin) = (key.get_ref().as_ref(), self.origin(key));
+            let DeValue::Table(table) = value.get_ref() else {
+                self.not_a_table(&format!("credentials.{name}"), value.get_ref(), origin);
+                continue;
+            };
+            if let Some(problem) = unknown::credential_name(name, &origin) {
+                self.document.problems.push(problem);
+                continue;
+            }
+            self.document.credentials.push((name.to_owned(), origin));
+            for item in in_order(table) {
+                self.leaf(&format!("credentials.{name}.{}", item.0.get_ref()), item);
+            }
+        }
+    }
+
+    /// Every setting is a text, durations and paths too: `lifetime = 3600` would leave the unit to a guess.
+    fn leaf(&mut self, path: &str, (key, value): Item<'_, '_>) {
+        let Some(known) = keys::find(path) else {
+            let origin = self.origin(key);
+            return self.document.problems.push(unknown::problem(Unknown::Key, path, origin));
+        };
+        let origin = self.origin(value);
+        match value.get_ref() {
+            DeValue::String(text) => {
+                self.document.entries.push(Entry { path: path.to_owned(), text: text.to_string(), origin });
+            }
+            other => {
+                let leaf = path.rsplit('.').next().unwrap_or(path);
+                self.document.problems.push(Problem {
+                    key: path.to_owned(),
+                    origin: Some(origin),
+                    what: format!("{path} is {}", type_of(other)),
+                    allowed: "allowed is a text in quotes".to_owned(),
+                    fix: format!("for example: {leaf} = \"{}\"", known.example),
+                });
+            }
+        }
+    }
+
+    fn not_a_table(&mut self, path: &str, value: &DeValue<'_>, origin: Origin) {
+        let header = if path == "credentials" { "credentials.orders" } else { path };
+        self.document.problems.push(Problem {
+            key: path.to_owned(),
+            origin: Some(origin),
+            what: format!("{path} is {}", type_of(value)),
+            allowed: "allowed is a table".to_owned(),
+            fix: format!("for example: [{header}] on a line of its own"),
+        });
+    }
+
+    /// Only the parser's message, never its excerpt of the line: that may hold anything.
+    fn syntax(&self, error: &toml::de::Error) -> Problem {
+        let start = error.span().map_or(self.text.len(), |span| span.start);
+        let (line, column) = self.position(start);
+        Problem {
+            key: String::new(),
+            origin: Some(Origin::File { name: Arc::clone(&self.name), line }),
+            what: format!("{} is not valid TOML", self.name),
+            allowed: format!("column {column}: {}", error.message()),
+            fix: "each line is a [table], a key = \"value\" or a # comment".to_owned(),
+        }
+    }
+
+    fn origin<T>(&self, spanned: &Spanned<T>) -> Origin {
+        let (line, _) = self.position(spanned.span().start);
+        Origin::File { name: Arc::clone(&self.name), line }
+    }
+
+    /// Line and column of a byte, both from 1; columns count characters.
+    fn position(&self, byte: usize) -> (usize, usize) {
+        let line = self.line_starts.partition_point(|&start| start <= byte);
+        let before = self.text.get(self.line_starts[line - 1]..byte).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
+}
+
+fn type_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,186 @@
+//! The table of all settings: names, variables, and the words for messages about them.
+
+/// One setting.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name: `gateway.url`; below `[credentials.NAME]` only the last part.
+    pub name: &'static str,
+    /// Well-known variables that set it besides its own one (see [`variable`]).
+    pub aliases: &'static [&'static str],
+    /// A good value, for messages.
+    pub example: &'static str,
+}
+
+const fn key(name: &'static str, example: &'static str) -> Key {
+    Key { name, aliases: &[], example }
+}
+
+/// Every setting outside `[credentials]`.
+pub const KEYS: &[Key] = &[
+    key("workspace", "payments-dev"),
+    key("cloud", "public"),
+    key("ca_file", "/etc/ssl/contoso-ca.pem"),
+    key("runtime_dir", "/dev/shm/apim-agent"),
+    key("request_timeout", "10s"),
+    key("revoke_timeout", "8s"),
+    key("identity.source", "auto"),
+    key("identity.audience", "api://AzureADTokenExchange"),
+    key("identity.url", "https://app.gitpod.io"),
+    key("identity.bearer_file", "/usr/local/gitpod/secrets/token"),
+    Key {
+        name: "identity.token_file",
+        aliases: &["AZURE_FEDERATED_TOKEN_FILE"],
+        example: "/var/run/secrets/azure/tokens/azure-identity-token",
+    },
+    key("identity.variable", "APIM_AGENT_ID_TOKEN"),
+    Key { name: "entra.tenant_id", aliases: &["AZURE_TENANT_ID"], example: "contoso.onmicrosoft.com" },
+    Key {
+        name: "entra.client_id",
+        aliases: &["AZURE_CLIENT_ID"],
+        example: "00000000-0000-0000-0000-000000000000",
+    },
+    Key {
+        name: "entra.authority",
+        aliases: &["AZURE_AUTHORITY_HOST"],
+        example: "https://login.microsoftonline.com",
+    },
+    key("arm.url", "https://management.azure.com"),
+    key("arm.scope", "https://management.azure.com/.default"),
+    key("gateway.url", "https://contoso.azure-api.net"),
+    key(
+        "gateway.service",
+        "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.ApiManagement/service/contoso",
+    ),
+    key("gateway.probe", "/status-0123456789abcdef"),
+];
+
+/// The settings of one entry under `[credentials.NAME]`.
+pub const CREDENTIAL_KEYS: &[Key] = &[
+    key("kind", "access-token"),
+    key("scope", "api://orders/.default"),
+    key("env", "ORDERS_TOKEN"),
+    key("lifetime", "1h"),
+    key("grace", "60s"),
+    key("probe", "/status-0123456789abcdef"),
+];
+
+/// The tables of the file.
+pub const TABLES: &[&str] = &["identity", "entra", "arm", "gateway", "credentials"];
+
+/// Variables that say where the file is, and that make one credential where none is configured.
+pub const CONFIG: &str = "APIM_AGENT_CONFIG";
+/// See [`CONFIG`].
+pub const SCOPE: &str = "APIM_AGENT_SCOPE";
+/// See [`CONFIG`].
+pub const ENV: &str = "APIM_AGENT_ENV";
+
+/// Variables that name the workspace when no setting does, in order.
+pub const WORKSPACE_FALLBACKS: &[&str] = &["GITPOD_ENVIRONMENT_ID", "GITPOD_WORKSPACE_ID"];
+
+/// Variables of ours that are published rather than read: a shell that sourced the env file has them.
+pub const PUBLISHED: &[&str] = &["APIM_AGENT_GENERATION", "APIM_AGENT_EXPIRES_AT"];
+
+/// What all variables of ours begin with.
+pub const PREFIX: &str = "APIM_AGENT_";
+
+/// The variable of the setting `path`: `gateway.url` is `APIM_AGENT_GATEWAY_URL`.
+pub fn variable(path: &str) -> String {
+    let tail = path.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    PREFIX.chars().chain(tail).collect()
+}
+
+/// The setting at `path`, such as `gateway.url` or `credentials.orders.kind`.
+pub fn find(path: &str) -> Option<&'static Key> {
+    let (keys, name) = match credential_path(path) {
+        Some((_, name)) => (CREDENTIAL_KEYS, name),
+        None => (KEYS, path),
+    };
+    keys.iter().find(|key| key.name == name)
+}
+
+/// Splits `credentials.orders.kind` into `orders` and `kind`.
+pub fn credential_path(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix("credentials.")?.rsplit_once('.')
+}
+
+/// The candidate that `word` most likely meant: at most a third of its letters (and at least one) are wrong.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (word.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Optimal string alignment: insertions, deletions, substitutions, and swaps of two neighbours, each counting one.
+/// Long words are cut, so that hostile input costs nothing.
+fn distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().take(64).collect();
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let substituted = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let swapped = if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    rows[i - 2][j - 2] + 1
+                } else {
+                    usize::MAX
+                };
+                substituted.min(swapped).min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1)
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_the_key_in_capitals() {
+        assert_eq!(variable("workspace"), "APIM_AGENT_WORKSPACE");
+        assert_eq!(variable("entra.tenant_id"), "APIM_AGENT_ENTRA_TENANT_ID");
+        assert_eq!(variable("credentials.my-api.kind"), "APIM_AGENT_CREDENTIALS_MY_API_KIND");
+    }
+
+    #[test]
+    fn finds_settings_and_those_of_credentials() {
+        assert_eq!(find("entra.tenant_id").map(|key| key.name), Some("entra.tenant_id"));
+        assert_eq!(find("credentials.orders.kind").map(|key| key.name), Some("kind"));
+        assert!(find("credentials.kind").is_none());
+        assert!(find("kind").is_none());
+    }
+
+    #[test]
+    fn distances() {
+        for (a, b, expected) in
+            [("", "", 0), ("", "abc", 3), ("kind", "knid", 1), ("gatway", "gateway", 1), ("url", "uri", 1)]
+        {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+            assert_eq!(distance(b, a), expected, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn suggests_only_what_is_near() {
+        assert_eq!(nearest("gatway", TABLES.iter().copied()), Some("gateway"));
+        assert_eq!(nearest("tls", TABLES.iter().copied()), None);
+    }
+
+    #[test]
+    fn no_two_settings_share_a_variable() {
+        let mut names: Vec<String> = KEYS.iter().map(|key| variable(key.name)).collect();
+        names.extend(KEYS.iter().flat_map(|key| key.aliases).map(|&name| name.to_owned()));
+        names.extend([CONFIG, SCOPE, ENV].map(str::to_owned));
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

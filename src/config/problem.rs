@@ -1,0 +1,146 @@
+//! What is wrong with a setting, and how all that is wrong becomes one error.
+
+use super::{FILE_NAME, keys};
+use crate::error::{Class, Error};
+use std::{fmt, sync::Arc};
+
+/// Where a value comes from. Shown as `apim-agent.toml:14`, `variable AZURE_TENANT_ID`, `flag --set`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The command line: the flag's name.
+    Flag(&'static str),
+    /// The environment: the variable's name.
+    Variable(String),
+    /// The file, with the line, counted from 1.
+    File {
+        /// The file's name as messages show it.
+        name: Arc<str>,
+        /// The line of the value.
+        line: usize,
+    },
+    /// Nobody set it: what it was derived from.
+    Default(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+            Self::Variable(name) => write!(f, "variable {name}"),
+            Self::File { name, line } => write!(f, "{name}:{line}"),
+            Self::Default(source) => f.write_str(source),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The setting it is about: further complaints about the same one would be noise.
+    pub key: String,
+    /// Where; `None` where something is missing everywhere.
+    pub origin: Option<Origin>,
+    /// What is wrong, in one line.
+    pub what: String,
+    /// What is allowed.
+    pub allowed: String,
+    /// What to write instead.
+    pub fix: String,
+}
+
+impl Problem {
+    fn why(&self) -> String {
+        match &self.origin {
+            Some(origin) => format!("{origin}: {}", self.allowed),
+            None => self.allowed.clone(),
+        }
+    }
+}
+
+/// All problems as one error: a single one in its three parts, several as a list in the order of the file.
+pub fn report(mut problems: Vec<Problem>) -> Error {
+    problems.sort_by_key(|problem| match problem.origin {
+        Some(Origin::File { line, .. }) => line,
+        Some(_) => 0,
+        None => usize::MAX,
+    });
+    if let [problem] = problems.as_slice() {
+        return Error::new(Class::Config, &problem.what).why(problem.why()).fix(&problem.fix);
+    }
+    let list: Vec<String> = problems
+        .iter()
+        .map(|Problem { origin, what, allowed, fix, .. }| match origin {
+            Some(origin) => format!("\n  {origin}: {what}; {allowed}; {fix}"),
+            None => format!("\n  {what}; {allowed}; {fix}"),
+        })
+        .collect();
+    Error::new(Class::Config, format!("the configuration has {} problems", problems.len()))
+        .why(list.concat())
+        .fix("correct them all; nothing was started")
+}
+
+/// An example of setting `path` to `value`, in the way in which it was set.
+pub fn example(origin: Option<&Origin>, path: &str, value: &str) -> String {
+    let (table, leaf) = path.rsplit_once('.').unwrap_or(("", path));
+    match origin {
+        Some(Origin::File { .. }) => format!("for example: {leaf} = \"{value}\""),
+        Some(Origin::Variable(name)) => format!("for example: {name}={value}"),
+        Some(Origin::Flag("--set" | "--emulator")) => format!("for example: --set {path}={value}"),
+        Some(Origin::Flag(flag)) => format!("for example: {flag} {value}"),
+        Some(Origin::Default(_)) | None => {
+            let under = if table.is_empty() { String::new() } else { format!(" under [{table}]") };
+            let alias = keys::find(path).and_then(|key| key.aliases.first());
+            let variable = alias.map_or_else(|| keys::variable(path), |&name| name.to_owned());
+            format!("for example: {leaf} = \"{value}\"{under} in {FILE_NAME}, or the variable {variable}")
+        }
+    }
+}
+
+/// `value` for a message: quoted, escaped, cut, and not at all when it looks like key material or a token.
+///
+/// Nobody should put a secret into a setting; who does must not find it in a log besides.
+pub fn shown(value: &str) -> String {
+    const LONGEST: usize = 200;
+    let is_run = |c: char| c.is_ascii_alphanumeric() || "+_=~.".contains(c);
+    let is_secret = value.split(|c| !is_run(c)).any(|run| {
+        run.len() >= 24 && run.chars().filter(char::is_ascii_digit).count() >= 2 || run.starts_with("eyJ")
+    });
+    let length = value.chars().count();
+    if is_secret || length > LONGEST {
+        return format!("a text of {length} characters (not shown)");
+    }
+    format!("\"{}\"", value.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn shows_what_is_harmless_and_nothing_that_may_be_secret() {
+        for harmless in ["accesstoken", "https://login.partner.microsoftonline.cn", "a\"b"] {
+            assert_eq!(shown(harmless), format!("{harmless:?}"));
+        }
+        let guid = "3f2b8e6a-91c4-4d7e-8a35-6b0f4c9d1e22";
+        assert!(shown(guid).contains(guid));
+        for secret in [
+            "0123456789abcdef0123456789abcdef",
+            "eyJhbGciOiJSUzI1NiJ9",
+            "Abc8Q~9xYz.7aBcDeFgHiJkLmNoPqRsTuV1",
+        ] {
+            assert!(!shown(secret).contains(&secret[..6]), "{}", shown(secret));
+        }
+    }
+
+    proptest! {
+        /// No key that we or APIM draw can come back out.
+        #[test]
+        fn keys_are_never_shown(key in "[0-9a-f]{32,64}") {
+            prop_assume!(key.chars().filter(char::is_ascii_digit).count() >= 2);
+            let url = format!("https://host/?subscription-key={key}");
+            prop_assert!(!shown(&key).contains(&key));
+            prop_assert!(!shown(&url).contains(&key));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What to say about a name that is no setting: the nearest one that is, or that it is a secret and in the wrong place.
+
+use super::{
+    keys,
+    problem::{Origin, Problem, example},
+};
+
+/// What an unknown name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// A key with a value.
+    Key,
+    /// A `[table]` at the top.
+    Table,
+}
+
+/// The complaint about the unknown `path`. Its value is never part of it.
+pub fn problem(kind: Unknown, path: &str, origin: Origin) -> Problem {
+    let written = match kind {
+        Unknown::Key => readable(path),
+        Unknown::Table => format!("[{}]", readable(path)),
+    };
+    if is_surely_secret(path) {
+        return secret(path, origin);
+    }
+    let (table, leaf) = split(path);
+    let suggestion = suggest(kind, table, leaf);
+    if suggestion.is_none() && kind == Unknown::Key && may_be_secret(leaf) {
+        return secret(path, origin);
+    }
+    let fix = match &suggestion {
+        Some(near) => match keys::find(near) {
+            Some(known) => {
+                format!("did you mean {near}? {}", capital(&example(Some(&origin), near, known.example)))
+            }
+            None => format!("did you mean [{near}]?"),
+        },
+        None => "remove it, or name it as one of these".to_owned(),
+    };
+    Problem {
+        key: suggestion.unwrap_or_else(|| path.to_owned()),
+        what: format!("{written} is not a setting"),
+        allowed: allowed(kind, table),
+        fix,
+        origin: Some(origin),
+    }
+}
+
+/// The complaint about a credential's name that could not be part of a path or of a variable.
+pub fn credential_name(name: &str, origin: &Origin) -> Option<Problem> {
+    let is_fine = (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    (!is_fine).then(|| Problem {
+        key: "credentials".to_owned(),
+        origin: Some(origin.clone()),
+        what: format!("the credential name {} is not usable", super::problem::shown(name)),
+        allowed: "allowed are 1 to 64 letters (a-z, A-Z), digits, - and _".to_owned(),
+        fix: "for example: [credentials.orders]".to_owned(),
+    })
+}
+
+/// A variable that begins as ours do, and is a slip of the pen away from one that we know.
+pub fn variable(name: &str, known: &[String]) -> Option<Problem> {
+    let near = keys::nearest(
+        name.strip_prefix(keys::PREFIX)?,
+        known.iter().filter_map(|k| k.strip_prefix(keys::PREFIX)),
+    )?;
+    Some(Problem {
+        key: name.to_owned(),
+        origin: Some(Origin::Variable(name.to_owned())),
+        what: format!("{name} is not a setting"),
+        allowed: format!("it would be ignored, but is nearly {}{near}", keys::PREFIX),
+        fix: format!("rename it to {}{near}, or unset it", keys::PREFIX),
+    })
+}
+
+fn split(path: &str) -> (&str, &str) {
+    match path.strip_prefix("credentials.") {
+        // Below a credential everything is one level deep: `credentials.NAME.key`.
+        Some(rest) => match rest.split_once('.') {
+            Some((name, leaf)) => (&path[.."credentials.".len() + name.len()], leaf),
+            None => ("credentials", rest),
+        },
+        None => path.split_once('.').unwrap_or(("", path)),
+    }
+}
+
+/// The names that are known in `table`, `""` being the top.
+fn siblings(table: &str) -> Vec<&'static str> {
+    if table.starts_with("credentials.") {
+        return keys::CREDENTIAL_KEYS.iter().map(|key| key.name).collect();
+    }
+    let in_table = |name: &'static str| match name.split_once('.') {
+        Some((of, leaf)) => (of == table).then_some(leaf),
+        None => table.is_empty().then_some(name),
+    };
+    keys::KEYS.iter().filter_map(|key| in_table(key.name)).collect()
+}
+
+fn suggest(kind: Unknown, table: &str, leaf: &str) -> Option<String> {
+    if kind == Unknown::Table {
+        return keys::nearest(leaf, keys::TABLES.iter().copied()).map(str::to_owned);
+    }
+    let leaf = leaf.to_ascii_lowercase().replace('-', "_");
+    if let Some(near) = keys::nearest(&leaf, siblings(table)) {
+        return Some(if table.is_empty() { near.to_owned() } else { format!("{table}.{near}") });
+    }
+    // The right name in the wrong table, such as `tenant_id` at the top.
+    let elsewhere = |key: &&keys::Key| key.name.rsplit('.').next() == Some(leaf.as_str());
+    keys::KEYS.iter().find(elsewhere).map(|key| key.name.to_owned())
+}
+
+fn allowed(kind: Unknown, table: &str) -> String {
+    if kind == Unknown::Table {
+        return format!(
+            "allowed are [{}]",
+            keys::TABLES.join("], [").replace("credentials", "credentials.NAME")
+        );
+    }
+    let names = siblings(table);
+    match (table, names.is_empty()) {
+        ("", _) => format!("allowed outside tables are {}", names.join(", ")),
+        ("credentials", _) => "allowed are tables: [credentials.NAME]".to_owned(),
+        (_, true) => format!("there is no table [{}]", readable(table)),
+        _ => format!("allowed in [{table}] are {}", names.join(", ")),
+    }
+}
+
+fn secret(path: &str, origin: Origin) -> Problem {
+    Problem {
+        key: path.to_owned(),
+        origin: Some(origin),
+        what: format!("{} looks like a secret", readable(path)),
+        allowed: "no secret belongs in the configuration; the agent gets all it needs through the workspace's identity"
+            .to_owned(),
+        fix: "remove it, and revoke it if it was ever committed or shared".to_owned(),
+    }
+}
+
+fn is_surely_secret(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    ["secret", "password", "passwd", "private_key", "subscription_key", "api_key"]
+        .iter()
+        .any(|word| path.contains(word))
+}
+
+fn may_be_secret(leaf: &str) -> bool {
+    let leaf = leaf.to_ascii_lowercase();
+    ["key", "token", "bearer", "assertion", "pwd", "sas"].iter().any(|word| leaf.contains(word))
+}
+
+/// A name from outside, safe to print.
+fn readable(name: &str) -> String {
+    let cut: String = name.chars().take(80).collect();
+    cut.escape_debug().to_string()
+}
+
+fn capital(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(chars).collect()
+}
