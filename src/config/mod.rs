@@ -210,7 +210,8 @@ pub struct Credential {
     pub env: String,
     /// `subscription-key`: how long a published key is good for.
     pub lifetime: Duration,
-    /// How long the value before stays good after its successor was published.
+    /// `subscription-key`: how long the key before stays good after its successor was published. Shorter than
+    /// `lifetime`; unless set, a minute or a quarter of it, whichever is less.
     pub grace: Duration,
     /// Path it is probed at before it is published: its own, else the gateway's.
     pub probe: Option<String>,

@@ -1,0 +1,241 @@
+//! The command line: definitions and help. Nothing is done here.
+
+use super::emulator_args::EmulatorOptions;
+use crate::config::{Choice, Entry};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done
+  64  the command line is wrong
+  69  a service is unavailable
+  70  a fault of apim-agent or of this machine
+  75  try again later (such as: an agent for this workspace runs already)
+  77  refused by policy: federation, roles, consent
+  78  the configuration is wrong, or what it points at
+  exec exits as its command does.
+
+First steps:
+  apim-agent run --emulator     everything on this machine, no Azure needed";
+
+/// `apim-agent` with its global flags and one command.
+#[derive(Debug, Parser)]
+#[command(
+    name = "apim-agent",
+    version,
+    about = "Short-lived, scoped Azure API Management credentials for cloud workspaces",
+    after_help = EXIT_CODES,
+    arg_required_else_help = true
+)]
+pub struct Args {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes, before or after its name.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Settings")]
+pub struct Global {
+    /// Read this configuration instead of searching for apim-agent.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Name of this workspace
+    #[arg(long, global = true, value_name = "NAME")]
+    pub workspace: Option<String>,
+    /// Folder for the env file; has to be in RAM
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub runtime_dir: Option<String>,
+    /// PEM certificates to trust besides the system's
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_file: Option<String>,
+    /// Any setting, such as gateway.url=https://contoso.azure-api.net; repeatable
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Log on stderr: off, error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL", value_enum, default_value_t = Log::Warn, hide_possible_values = true)]
+    pub log: Log,
+}
+
+impl Global {
+    /// The settings given here, in the order in which later ones win: a flag of its own beats `--set`.
+    pub fn settings(&self) -> Vec<Entry> {
+        let named = [
+            ("--workspace", "workspace", &self.workspace),
+            ("--runtime-dir", "runtime_dir", &self.runtime_dir),
+            ("--ca-file", "ca_file", &self.ca_file),
+        ];
+        let sets = self.set.iter().filter_map(|text| text.split_once('='));
+        let sets = sets.map(|(key, value)| Entry::flag("--set", key.trim(), value));
+        let named =
+            named.into_iter().filter_map(|(flag, key, value)| Some(Entry::flag(flag, key, value.as_ref()?)));
+        sets.chain(named).collect()
+    }
+
+    /// Which file to read.
+    pub fn file(&self) -> Choice<'_> {
+        Choice::Usual(self.config.as_deref().map(Path::new))
+    }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[allow(missing_docs)] // the names say it
+pub enum Log {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fetch credentials, keep them fresh, and wipe and revoke them at the end
+    #[command(after_help = "\
+It stays in the foreground until Ctrl-C, SIGTERM or SIGHUP. In a workspace's task, use exec, so that the
+signal reaches it:
+  exec apim-agent run
+To try it without Azure, and to watch keys being renewed:
+  apim-agent run --emulator --short-lives")]
+    Run(Run),
+    /// Run a command with the credentials in its environment
+    #[command(after_help = "\
+It takes the credentials of the agent that runs; without one it fetches them for this command alone, and
+revokes them afterwards. It exits as the command does.
+  apim-agent exec -- make integration-test")]
+    Exec(Exec),
+    /// Print the published credentials
+    #[command(after_help = "\
+  eval \"$(apim-agent env)\"
+  apim-agent env --format fish | source
+  apim-agent env --format json | jq -r .ORDERS_TOKEN")]
+    Env(Env),
+    /// Show what is published, until when, and what comes next
+    #[command(after_help = "\
+  apim-agent status --json | jq .generation")]
+    Status(Status),
+    /// Renew all credentials now
+    #[command(after_help = "\
+It asks the agent that runs, and returns at once. To see the outcome:
+  apim-agent refresh && apim-agent status")]
+    Refresh,
+    /// Serve the Azure parts alone, on loopback, for other tools' tests
+    #[command(after_help = "\
+It serves until Ctrl-C, SIGTERM or SIGHUP, and forgets everything then.
+  apim-agent emulator --ready-file ready.json &
+  curl --cacert \"$(jq -r .ca_file ready.json)\" \"$(jq -r .gateway ready.json)/echo\"")]
+    Emulator(Emulator),
+}
+
+/// `run`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Run {
+    /// Bring an Azure along, on loopback, and use it
+    #[arg(long)]
+    pub emulator: bool,
+    /// Write where everything is, as JSON, when the first credentials are published
+    #[arg(long, value_name = "FILE", requires = "emulator")]
+    pub ready_file: Option<PathBuf>,
+    /// How the emulator behaves.
+    #[command(flatten)]
+    pub options: EmulatorOptions,
+}
+
+/// `exec`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Exec {
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// `env`.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct Env {
+    /// For whom
+    #[arg(long, value_enum, default_value_t = Format::Sh)]
+    pub format: Format,
+}
+
+/// What `env` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// `export NAME=value`, for eval in sh, bash, zsh and their kin
+    Sh,
+    /// `set -gx NAME value`, for fish
+    Fish,
+    /// One object
+    Json,
+    /// `NAME=value`, for docker --env-file, systemd and dotenv libraries
+    Dotenv,
+}
+
+/// `status`.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct Status {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `emulator`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Emulator {
+    /// Write where everything is, as JSON, when every port listens
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// How it behaves.
+    #[command(flatten)]
+    pub options: EmulatorOptions,
+}
+
+/// Reads the command line, the program's name first.
+///
+/// # Errors
+/// What clap found wrong, and also `--help` and `--version`: print it with [`clap::Error::print`] and exit with
+/// [`exit_code`].
+pub fn parse<A>(args: impl IntoIterator<Item = A>) -> Result<Args, clap::Error>
+where
+    A: Into<OsString> + Clone,
+{
+    let args = Args::from_arg_matches(&command().try_get_matches_from(args)?)?;
+    // Here rather than in a value parser, whose errors repeat the value: that may be a secret without its key.
+    if args.global.set.iter().any(|text| text.find('=').is_none_or(|at| at == 0)) {
+        let text = "--set wants KEY=VALUE, such as --set gateway.url=https://contoso.azure-api.net";
+        return Err(command().error(ErrorKind::InvalidValue, text));
+    }
+    // `requires` cannot say it: the same options stand alone in `apim-agent emulator`.
+    if let Command::Run(run) = &args.command
+        && !run.emulator
+        && let Some(option) = run.options.first_given()
+    {
+        let text = format!(
+            "{option} only makes sense with --emulator\n\nfor example: apim-agent run --emulator {option} …"
+        );
+        return Err(command().error(ErrorKind::MissingRequiredArgument, text));
+    }
+    Ok(args)
+}
+
+/// The exit code for an error of [`parse`]: 0 where help or the version was asked for, else 64.
+pub fn exit_code(error: &clap::Error) -> u8 {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+        _ => 64,
+    }
+}
+
+/// The definition that parsing, help and completions share.
+pub fn command() -> clap::Command {
+    Args::command()
+}
