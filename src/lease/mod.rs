@@ -1,13 +1,31 @@
 //! One issued value of a credential: the secret, its expiry, and how to release it.
+//!
+//! A new kind is one file with a [`Lessor`] and one line in [`lessors`].
 
 pub mod access_token;
 pub mod arm;
+pub mod arm_error;
+pub mod bearer;
+#[cfg(test)]
+mod fake;
 pub mod probe;
+pub mod random;
 pub mod subscription_key;
+pub mod verdict;
 
-use crate::{error::Result, secret::Secret};
+use crate::{
+    config::{Config, Credential, Kind},
+    error::{Class, Error, Result},
+    exchange::Exchange,
+    http,
+    secret::Secret,
+};
+use access_token::AccessToken;
+use arm::Arm;
 use async_trait::async_trait;
-use std::time::SystemTime;
+use probe::Probe;
+use std::{sync::Arc, time::SystemTime};
+use subscription_key::SubscriptionKey;
 
 /// One issued value.
 pub struct Lease {
@@ -52,4 +70,36 @@ pub trait Lessor: Send + Sync {
 
     /// Ends everything this lessor has minted. Repeatable: a second call continues where the first one failed.
     async fn release(&self) -> Result<Released>;
+}
+
+/// The lessors of all credentials of `config`, in its order. They share one client for ARM, so one token for it.
+///
+/// Errors: a `subscription-key` without `gateway.service` (`Config`).
+pub fn lessors(
+    config: &Config,
+    exchange: &Arc<dyn Exchange>,
+    http: &http::Client,
+) -> Result<Vec<Arc<dyn Lessor>>> {
+    let arm = config.gateway.service.as_deref().map(|service| {
+        let exchange = Arc::clone(exchange);
+        Arc::new(Arm::new(&config.arm, service, exchange, http.clone()))
+    });
+    let lessor = |credential: &Credential| -> Result<Arc<dyn Lessor>> {
+        let path = credential.probe.as_deref().or(config.gateway.probe.as_deref());
+        let probe = path.map(|path| Probe::new(&config.gateway.url, path, http.clone()));
+        Ok(match credential.kind {
+            Kind::AccessToken => Arc::new(AccessToken::new(Arc::clone(exchange), &credential.scope, probe)),
+            Kind::SubscriptionKey => {
+                let arm = arm.as_ref().map(Arc::clone).ok_or_else(|| no_service(&credential.name))?;
+                Arc::new(SubscriptionKey::new(arm, probe, credential, &config.workspace))
+            }
+        })
+    };
+    config.credentials.iter().map(lessor).collect()
+}
+
+fn no_service(credential: &str) -> Error {
+    Error::new(Class::Config, format!("credentials.{credential} needs gateway.service"))
+        .why("a subscription key is created at the APIM service's management API")
+        .fix("set gateway.service to the resource id: az apim show -n NAME -g GROUP --query id")
 }

@@ -1,0 +1,233 @@
+//! Kind `subscription-key`: a subscription of the workspace's own, with keys that we draw.
+//!
+//! | when | requests to ARM |
+//! |---|---|
+//! | first value | one PUT with both keys: the first, and the next one, which the gateway so learns long before its turn |
+//! | each rotation | none to hand out the next key; one PATCH when the grace of the one before is over |
+//! | a key that the gateway never accepted | one PATCH |
+//! | the end | one DELETE |
+
+pub mod naming;
+pub mod record;
+#[cfg(test)]
+mod tests;
+
+use super::{
+    Lease, Lessor, Released,
+    arm::{Arm, Change, New},
+    arm_error::{Effect, Fault},
+    probe::{Presented, Probe},
+    random,
+};
+use crate::{
+    clock, config,
+    error::{Class, Error, Result},
+    secret::Secret,
+};
+use async_trait::async_trait;
+use record::{Record, Side, Step};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+/// A stale version is tried again this often within one call; the lifecycle goes on from there.
+const TRIES: u32 = 5;
+
+/// First pause after a stale version; doubles.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Create, a date for a leftover, hand out, and once more for one that was deleted meanwhile.
+const MOST_STEPS: usize = 6;
+
+/// Issues the keys of one subscription.
+pub struct SubscriptionKey {
+    arm: Arc<Arm>,
+    probe: Option<Probe>,
+    credential: config::Credential,
+    workspace: String,
+    /// Never held across an await, so a call that is cut short leaves it whole.
+    record: Mutex<Record>,
+    /// Who the user is, for the display name; known since the first exchange.
+    user: Mutex<Option<String>>,
+    pause: Duration,
+}
+
+impl SubscriptionKey {
+    /// For `credential` of `workspace`. Without a `probe` a key counts as accepted as soon as it is issued.
+    pub fn new(
+        arm: Arc<Arm>,
+        probe: Option<Probe>,
+        credential: &config::Credential,
+        workspace: &str,
+    ) -> Self {
+        Self {
+            arm,
+            probe,
+            credential: credential.clone(),
+            workspace: workspace.to_owned(),
+            record: Mutex::default(),
+            user: Mutex::default(),
+            pause: PAUSE,
+        }
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        // No code that holds it panics, and it is whole between any two of its methods anyway.
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The dead-man's date as set now. It covers the key that is being prepared, whose life starts within the life of
+    /// the one before.
+    fn covered_until(&self, now: SystemTime) -> SystemTime {
+        now + 2 * self.credential.lifetime
+    }
+
+    fn display_name(&self, until: SystemTime) -> String {
+        let user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
+        naming::display_name(&self.workspace, user.as_deref(), until)
+    }
+
+    async fn create(&self) -> Result<()> {
+        let token = self.arm.ready().await?;
+        if let Some(probe) = &self.probe {
+            probe.warm().await;
+        }
+        let subject = &token.subject;
+        let sid = naming::sid(&subject.iss, &subject.sub, &self.workspace, &self.credential.name);
+        self.user.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&subject.user);
+
+        let (primary, secondary) = (random::key()?, random::key()?);
+        let mut attempt = 1;
+        loop {
+            let until = self.covered_until(clock::now());
+            let display_name = self.display_name(until);
+            let scope = &self.credential.scope;
+            let new = New { scope, display_name: &display_name, primary: &primary, secondary: &secondary };
+            // From here on it may exist, whatever becomes of this call.
+            let existed = self.record().creating(&sid);
+            match self.arm.create(&sid, &new).await {
+                Ok(created) => {
+                    // A leftover of an earlier life keeps that life's date, which may be past.
+                    let until = created.fresh.then_some(until);
+                    self.record().created(primary, secondary, created.etag, until);
+                    return Ok(());
+                }
+                Err(Fault { effect, error }) => {
+                    if effect != Effect::Unknown && !existed {
+                        self.record().gone();
+                    }
+                    // Creations at the same time stumble over each other in the service.
+                    if effect != Effect::Stale || attempt == TRIES {
+                        return Err(error);
+                    }
+                }
+            }
+            self.rest(attempt).await?;
+            attempt += 1;
+        }
+    }
+
+    /// Sets a new date, and a fresh key on `side`. If the subscription proves to be gone, the record says so after.
+    async fn update(&self, side: Option<Side>) -> Result<()> {
+        let fresh = match side {
+            Some(side) => Some((side, random::key()?)),
+            None => None,
+        };
+        let sid = self.record().sid().unwrap_or_default().to_owned();
+        let mut attempt = 1;
+        loop {
+            match self.try_update(&sid, fresh.as_ref().map(|(side, key)| (*side, key))).await {
+                Ok((etag, until)) => {
+                    self.record().updated(fresh, etag, until);
+                    return Ok(());
+                }
+                Err(Fault { effect: Effect::Missing, .. }) => {
+                    tracing::warn!(sid, "the subscription was deleted by another hand");
+                    self.record().gone();
+                    return Ok(());
+                }
+                Err(Fault { effect: Effect::Stale, .. }) if attempt < TRIES => self.record().set_etag(None),
+                Err(Fault { error, .. }) => return Err(error),
+            }
+            self.rest(attempt).await?;
+            attempt += 1;
+        }
+    }
+
+    async fn try_update(
+        &self,
+        sid: &str,
+        key: Option<(Side, &Secret)>,
+    ) -> Result<(Option<String>, SystemTime), Fault> {
+        let known = self.record().etag().map(str::to_owned);
+        let etag = match known {
+            Some(etag) => etag,
+            None => self.arm.version(sid).await?,
+        };
+        let until = self.covered_until(clock::now());
+        let display_name = self.display_name(until);
+        if let Some((side, _)) = key {
+            self.record().spend(side);
+        }
+        let change = Change { key, display_name: &display_name, expiration: until };
+        let etag = self.arm.update(sid, &etag, &change).await?;
+        Ok((etag, until))
+    }
+
+    async fn rest(&self, attempt: u32) -> Result<()> {
+        tokio::time::sleep(random::pause(self.pause * (1 << attempt))?).await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Lessor for SubscriptionKey {
+    async fn issue(&self) -> Result<Lease> {
+        for _ in 0..MOST_STEPS {
+            let issued_at = clock::now();
+            let expires_at = issued_at + self.credential.lifetime;
+            let step = self.record().next_step(expires_at);
+            match step {
+                Step::Create => self.create().await?,
+                Step::Update(side) => self.update(side).await?,
+                Step::HandOut(side) => {
+                    if let Some(secret) = self.record().hand_out(side) {
+                        return Ok(Lease { secret, issued_at, expires_at, refresh_at: None });
+                    }
+                }
+            }
+        }
+        Err(Error::new(Class::TryAgain, format!("no key of {} stays in place", self.credential.name))
+            .why("the subscription is deleted as often as it is created")
+            .fix("look who else deletes subscriptions of this APIM service"))
+    }
+
+    async fn probe(&self, lease: &Lease) -> Result<()> {
+        if let Some(probe) = &self.probe {
+            probe.check(Presented::Key, &lease.secret).await?;
+        }
+        self.record().accepted();
+        Ok(())
+    }
+
+    async fn retire(&self) -> Result<()> {
+        let side = self.record().to_retire();
+        match side {
+            Some(side) => self.update(Some(side)).await,
+            None => Ok(()),
+        }
+    }
+
+    fn retires(&self) -> bool {
+        true
+    }
+
+    async fn release(&self) -> Result<Released> {
+        let sid = self.record().sid().map(str::to_owned);
+        let Some(sid) = sid else { return Ok(Released::Nothing) };
+        self.arm.delete(&sid).await?;
+        self.record().gone();
+        Ok(Released::Revoked)
+    }
+}
