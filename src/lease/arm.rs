@@ -121,7 +121,7 @@ impl Arm {
         let response = self.send(Operation::Create, sid, None, Some(body)).await?;
         match response.status().into() {
             200 | 201 => Ok(Created { etag: etag(&response), fresh: u16::from(response.status()) == 201 }),
-            _ => Err(refusal(Operation::Create, sid, &response)),
+            _ => Err(refusal(Operation::Create, &format!("{sid} with scope {}", new.scope), &response)),
         }
     }
 
@@ -273,14 +273,14 @@ fn etag(response: &RawResponse) -> Option<String> {
     response.headers().get_optional_string(&ETAG).filter(|etag| !etag.is_empty())
 }
 
-fn refusal(operation: Operation, sid: &str, response: &RawResponse) -> Fault {
+fn refusal(operation: Operation, subscription: &str, response: &RawResponse) -> Fault {
     let answer = Answer {
         status: response.status().into(),
         content_type: response.headers().get_optional_str(&CONTENT_TYPE),
         retry_after: response.headers().get_optional_str(&RETRY_AFTER),
         body: response.body(),
     };
-    arm_error::read(operation, sid, &answer, clock::now())
+    arm_error::read(operation, subscription, &answer, clock::now())
 }
 
 fn nothing_sent(error: Error) -> Fault {

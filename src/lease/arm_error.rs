@@ -98,9 +98,9 @@ struct Detail {
     message: Option<String>,
 }
 
-/// Reads an answer that is not a success to `operation` on the subscription `sid`.
-pub fn read(operation: Operation, sid: &str, answer: &Answer<'_>, now: SystemTime) -> Fault {
-    let what = format!("ARM did not {operation} the subscription {sid}");
+/// Reads an answer that is not a success to `operation` on `subscription`: its id, and what else tells it apart.
+pub fn read(operation: Operation, subscription: &str, answer: &Answer<'_>, now: SystemTime) -> Fault {
+    let what = format!("ARM did not {operation} the subscription {subscription}");
     let status = answer.status;
     let retry_after = answer.retry_after.and_then(|text| retry_after(text, now));
     let told = serde_json::from_slice::<Body>(answer.body).ok().map(|body| body.error);

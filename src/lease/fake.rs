@@ -202,14 +202,11 @@ impl HttpClient for FakeArm {
             if matches!(turn, Turn::DeletedBefore) {
                 world.subscription = None;
             }
-            let (status, body, headers) = match &turn {
-                Turn::Refuse(status, code, headers) => {
-                    (*status, json!({"error": {"code": code, "message": "words"}}), headers.clone())
-                }
-                _ => {
-                    let (status, body) = world.apply(&seen);
-                    (status, body, vec![])
-                }
+            let (status, body, headers) = if let Turn::Refuse(status, code, headers) = &turn {
+                (*status, json!({"error": {"code": code, "message": "words"}}), headers.clone())
+            } else {
+                let (status, body) = world.apply(&seen);
+                (status, body, vec![])
             };
             let etag = world.subscription.as_ref().map(|(_, version)| format!("\"{version}\""));
             (status, body, etag, headers, turn)

@@ -65,7 +65,7 @@ pub fn judge(presented: Presented, url: &str, answer: &Answer<'_>) -> Result<()>
     };
     let says = |words: &str| message.is_some_and(|message| message.to_ascii_lowercase().contains(words));
     match (presented, status) {
-        (_, 401) if says(asks_for_another(presented)) => {
+        (_, 401) if asks_for_another(presented).iter().any(|words| says(words)) => {
             let other = match presented {
                 Presented::Key => "an access token besides the key",
                 Presented::Token => "a subscription key besides the token",
@@ -122,10 +122,10 @@ pub fn judge(presented: Presented, url: &str, answer: &Answer<'_>) -> Result<()>
 }
 
 /// Words of a 401 that come after the check of what was presented and ask for the other kind of credential.
-fn asks_for_another(presented: Presented) -> &'static str {
+fn asks_for_another(presented: Presented) -> &'static [&'static str] {
     match presented {
-        Presented::Key => "jwt",
-        Presented::Token => "subscription key",
+        Presented::Key => &["jwt", "access token"],
+        Presented::Token => &["subscription key"],
     }
 }
 
@@ -165,6 +165,10 @@ mod tests {
         assert_eq!(judged(Key, 401, None), Some(Class::TryAgain));
         assert_eq!(judged(Key, 401, Some(MISSING)), Some(Class::Config));
         assert_eq!(judged(Key, 401, Some("JWT not present.")), Some(Class::Config));
+        assert_eq!(
+            judged(Key, 401, Some("Unauthorized. Access token is missing or invalid.")),
+            Some(Class::Config)
+        );
         assert_eq!(judged(Key, 404, Some("Resource not found")), Some(Class::Config));
         assert_eq!(judged(Key, 403, Some("Forbidden")), Some(Class::Denied));
         assert_eq!(judged(Key, 429, None), Some(Class::TryAgain), "something in front of the gateway");

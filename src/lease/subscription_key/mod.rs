@@ -224,6 +224,7 @@ impl Lessor for SubscriptionKey {
     }
 
     async fn release(&self) -> Result<Released> {
+        // Also after a create whose answer never came. The driver lets a create under way land first.
         let sid = self.record().sid().map(str::to_owned);
         let Some(sid) = sid else { return Ok(Released::Nothing) };
         self.arm.delete(&sid).await?;

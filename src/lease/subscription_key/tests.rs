@@ -200,7 +200,9 @@ async fn refusals_are_told_by_class_and_leave_nothing_to_release() {
         let arm = FakeArm::default();
         arm.script([refuse(status, code)]);
         let lessor = lessor(&arm);
-        assert_eq!(lessor.issue().await.err().map(|error| error.class), Some(class), "{status}");
+        let error = lessor.issue().await.err().expect("a refusal");
+        assert_eq!(error.class, class, "{status}");
+        assert!(error.what.contains(SID) && error.what.contains("/products/partner-sandbox"), "{error}");
         assert_eq!(lessor.release().await.expect("no call"), Released::Nothing, "{status}");
         assert_eq!(arm.world().methods(), ["PUT"], "{status}");
     }
