@@ -110,7 +110,7 @@ impl SubscriptionKey {
                 Ok(created) => {
                     // A leftover of an earlier life keeps that life's date, which may be past.
                     let until = created.fresh.then_some(until);
-                    self.record().created(primary, secondary, created.etag, until);
+                    self.record().created(&sid, primary, secondary, created.etag, until);
                     return Ok(());
                 }
                 Err(Fault { effect, error }) => {
@@ -130,11 +130,12 @@ impl SubscriptionKey {
 
     /// Sets a new date, and a fresh key on `side`. If the subscription proves to be gone, the record says so after.
     async fn update(&self, side: Option<Side>) -> Result<()> {
+        let sid = self.record().sid().map(str::to_owned);
+        let Some(sid) = sid else { return Ok(()) };
         let fresh = match side {
             Some(side) => Some((side, random::key()?)),
             None => None,
         };
-        let sid = self.record().sid().unwrap_or_default().to_owned();
         let mut attempt = 1;
         loop {
             match self.try_update(&sid, fresh.as_ref().map(|(side, key)| (*side, key))).await {

@@ -99,14 +99,17 @@ impl Record {
         self.sid.replace(sid.to_owned()).is_some()
     }
 
-    /// It exists. Without `covered_until` its dead-man's date is unknown and is set before a key is handed out.
+    /// `sid` exists, with both keys prepared. Without `covered_until` its dead-man's date is unknown and is set before a key is handed out.
     pub fn created(
         &mut self,
+        sid: &str,
         primary: Secret,
         secondary: Secret,
         etag: Option<String>,
         covered_until: Option<SystemTime>,
     ) {
+        // Named again, since a release may have overtaken the request.
+        self.sid = Some(sid.to_owned());
         self.live = true;
         self.etag = etag;
         self.covered_until = covered_until;
@@ -196,7 +199,7 @@ mod tests {
     fn created() -> Record {
         let mut record = Record::default();
         assert!(!record.creating("ws-1"));
-        record.created(secret("a"), secret("b"), Some("1".to_owned()), Some(from_unix(200)));
+        record.created("ws-1", secret("a"), secret("b"), Some("1".to_owned()), Some(from_unix(200)));
         record
     }
 
@@ -223,6 +226,15 @@ mod tests {
         assert!(record.creating("ws-1"), "the second time it may be there");
         record.gone();
         assert_eq!(record.sid(), None);
+    }
+
+    #[test]
+    fn a_create_that_lands_after_the_release_is_released_too() {
+        let mut record = Record::default();
+        record.creating("ws-1");
+        record.gone();
+        record.created("ws-1", secret("a"), secret("b"), None, Some(from_unix(200)));
+        assert_eq!(record.sid(), Some("ws-1"));
     }
 
     #[test]
@@ -305,7 +317,7 @@ mod tests {
     fn a_leftover_has_its_date_set_first() {
         let mut record = Record::default();
         record.creating("ws-1");
-        record.created(secret("a"), secret("b"), None, None);
+        record.created("ws-1", secret("a"), secret("b"), None, None);
         assert_eq!(record.next_step(from_unix(1)), Step::Update(None));
     }
 }
