@@ -1,0 +1,218 @@
+//! The published set as text for a reader. Pure; buffers that hold secrets are as long as needed from the start, and
+//! are overwritten when dropped.
+//!
+//! The file is plain `NAME=value` lines, unquoted, since that is what all of sh, bash, dash, zsh, busybox, Docker,
+//! Compose, systemd, python-dotenv and node's `--env-file` read alike. There is no quoting that they agree on, so a value
+//! outside the alphabet that needs none is refused rather than bent. `export` would lose Docker and systemd: whoever
+//! wants the variables in child processes writes `set -a; . FILE; set +a` or uses `apim-agent env`.
+
+use crate::{
+    clock,
+    error::{Class, Error, Result},
+    secret::Secret,
+};
+use std::{fmt, str::FromStr, time::SystemTime};
+use zeroize::Zeroizing;
+
+/// Always in the file: the gateway's base URL.
+pub const GATEWAY_URL: &str = "APIM_GATEWAY_URL";
+/// Always in the file: the number of the set.
+pub const GENERATION: &str = "APIM_AGENT_GENERATION";
+/// Always in the file: when the first value in it expires, RFC 3339 in UTC. Empty while it holds no credential: a time
+/// in the past would be read as "expired values", of which there are none.
+pub const EXPIRES_AT: &str = "APIM_AGENT_EXPIRES_AT";
+
+/// Who reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The published file: a comment, then `NAME=value`.
+    File,
+    /// `NAME=value`, for dotenv readers, Docker and systemd.
+    Dotenv,
+    /// `export NAME=value`, for `eval "$(apim-agent env)"`.
+    Sh,
+    /// `set -gx NAME value`, for `apim-agent env --format fish | source`.
+    Fish,
+    /// One object of strings.
+    Json,
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "dotenv" => Ok(Self::Dotenv),
+            "sh" => Ok(Self::Sh),
+            "fish" => Ok(Self::Fish),
+            "json" => Ok(Self::Json),
+            _ => Err(Error::new(Class::Usage, format!("there is no format {name:?}")).fix("sh, fish, json or dotenv")),
+        }
+    }
+}
+
+/// What is published.
+#[derive(Clone, Copy)]
+pub struct Content<'a> {
+    /// The gateway's base URL.
+    pub gateway_url: &'a str,
+    /// The number of the set.
+    pub generation: u64,
+    /// When the first value expires; `None` when there is none.
+    pub expires_at: Option<SystemTime>,
+    /// Variables and values, in the configuration's order.
+    pub values: &'a [(&'a str, &'a Secret)],
+}
+
+/// Not `Debug` by derive: the values are secrets.
+impl fmt::Debug for Content<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.values.iter().map(|(name, _)| name).collect();
+        write!(f, "Content(generation {}, {names:?})", self.generation)
+    }
+}
+
+/// The text for that reader.
+///
+/// Errors: [`Class::Config`] for a name or a value that some reader would not take as it stands; it names the variable
+/// and never the value.
+pub fn render(format: Format, content: &Content<'_>) -> Result<Zeroizing<Vec<u8>>> {
+    let generation = content.generation.to_string();
+    let expires_at = content.expires_at.map(clock::rfc3339).unwrap_or_default();
+    let fixed = [(GATEWAY_URL, content.gateway_url), (GENERATION, &generation), (EXPIRES_AT, &expires_at)];
+    let values = content.values.iter().map(|(name, secret)| (*name, secret.expose()));
+    let lines: Vec<(&str, &str)> = fixed.into_iter().chain(values).collect();
+    for (name, value) in &lines {
+        check_name(name)?;
+        check_value(name, value)?;
+    }
+    Ok(assemble(|put| {
+        if format == Format::File {
+            put("# Written by apim-agent and replaced as a whole at each change: read it again for newer values.\n");
+            if content.expires_at.is_none() {
+                put("# There is no valid credential at the moment; `apim-agent status` says why.\n");
+            }
+        }
+        let (before, between, after) = match format {
+            Format::File | Format::Dotenv => ("", "=", "\n"),
+            Format::Sh => ("export ", "=", "\n"),
+            Format::Fish => ("set -gx ", " ", "\n"),
+            Format::Json => ("\"", "\":\"", "\""),
+        };
+        if format == Format::Json {
+            put("{");
+        }
+        for (index, (name, value)) in lines.iter().enumerate() {
+            if format == Format::Json && index > 0 {
+                put(",");
+            }
+            // In fish no word at all would set an empty list.
+            let value = if format == Format::Fish && value.is_empty() { "''" } else { value };
+            [before, name, between, value, after].into_iter().for_each(&mut *put);
+        }
+        if format == Format::Json {
+            put("}\n");
+        }
+    }))
+}
+
+/// Puts pieces together in a buffer that never grows, so that no stale copy of a secret is left by a reallocation.
+/// `pieces` is called twice, first to count.
+pub(crate) fn assemble(pieces: impl Fn(&mut dyn FnMut(&str))) -> Zeroizing<Vec<u8>> {
+    let mut length = 0;
+    pieces(&mut |piece| length += piece.len());
+    let mut text = Zeroizing::new(Vec::with_capacity(length));
+    pieces(&mut |piece| text.extend_from_slice(piece.as_bytes()));
+    text
+}
+
+/// Whether `name` is a variable's name everywhere: `[A-Za-z_][A-Za-z0-9_]*`.
+pub fn check_name(name: &str) -> Result<()> {
+    let good = |(index, byte): (usize, u8)| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'_' => true,
+        b'0'..=b'9' => index > 0,
+        _ => false,
+    };
+    if !name.is_empty() && name.bytes().enumerate().all(good) {
+        return Ok(());
+    }
+    Err(Error::new(Class::Config, format!("{name:?} is not a variable's name"))
+        .why("a name is a letter or _, then letters, digits and _")
+        .fix("for example: env = \"ORDERS_TOKEN\""))
+}
+
+/// Whether every reader takes `value` unquoted as it stands: `[A-Za-z0-9._/+=:-]`, which tokens, keys, URLs and times
+/// consist of.
+///
+/// A `=` at the start or after a colon is refused too: zsh replaces `=word` there by the path of a command.
+pub fn check_value(name: &str, value: &str) -> Result<()> {
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._/+=:-".contains(&byte);
+    let expands = value.starts_with('=') || value.contains(":=");
+    if value.bytes().all(safe) && !expands {
+        return Ok(());
+    }
+    Err(Error::new(Class::Config, format!("the value for {name} cannot be published"))
+        .why("it holds a character that shells and dotenv readers do not agree on")
+        .fix("allowed are letters, digits and . _ / + = : - (no = at the start or after a colon)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(format: Format, content: &Content<'_>) -> String {
+        let bytes = render(format, content).expect("renders");
+        assert_eq!(bytes.len(), bytes.capacity(), "never grown, nothing to spare");
+        String::from_utf8(bytes.to_vec()).expect("ASCII")
+    }
+
+    #[test]
+    fn each_format() {
+        let (key, token) = (Secret::new("0123abc".to_owned()), Secret::new("eyJ.e-_.=".to_owned()));
+        let content = Content {
+            gateway_url: "https://contoso.azure-api.net:8443",
+            generation: 3,
+            expires_at: Some(clock::from_unix(1_795_482_000)),
+            values: &[("KEY", &key), ("TOKEN", &token)],
+        };
+        let plain = "APIM_GATEWAY_URL=https://contoso.azure-api.net:8443\nAPIM_AGENT_GENERATION=3\n\
+                     APIM_AGENT_EXPIRES_AT=2026-11-24T01:40:00Z\nKEY=0123abc\nTOKEN=eyJ.e-_.=\n";
+        assert_eq!(text(Format::Dotenv, &content), plain);
+        assert!(text(Format::File, &content).ends_with(plain));
+        assert!(text(Format::File, &content).starts_with("# Written by"));
+        assert_eq!(text(Format::Sh, &content), plain.lines().map(|l| format!("export {l}\n")).collect::<String>());
+        let fish = plain.lines().map(|l| format!("set -gx {}\n", l.replacen('=', " ", 1)));
+        assert_eq!(text(Format::Fish, &content), fish.collect::<String>());
+        let json: serde_json::Value = serde_json::from_str(&text(Format::Json, &content)).expect("JSON");
+        assert_eq!(json["TOKEN"], "eyJ.e-_.=");
+        assert_eq!(json["APIM_AGENT_GENERATION"], "3");
+        assert_eq!(json.as_object().expect("object").len(), 5);
+    }
+
+    #[test]
+    fn without_any_value_the_expiry_is_empty_and_the_file_says_why() {
+        let content = Content { gateway_url: "https://g", generation: 9, expires_at: None, values: &[] };
+        assert!(text(Format::File, &content).contains("no valid credential"));
+        assert!(text(Format::Dotenv, &content).ends_with("\nAPIM_AGENT_EXPIRES_AT=\n"));
+        assert!(text(Format::Fish, &content).ends_with("\nset -gx APIM_AGENT_EXPIRES_AT ''\n"));
+    }
+
+    #[test]
+    fn what_readers_disagree_on_is_refused_by_name_and_never_shown() {
+        let unsafe_values = ["a b", "a'b", "a\"b", "$(id)", "`id`", "a\\b", "~/x", "a#b", "a\nb", "é", "a;b", "=ls", "a:=b"];
+        for value in unsafe_values {
+            let secret = Secret::new(value.to_owned());
+            let content =
+                Content { gateway_url: "https://g", generation: 1, expires_at: None, values: &[("PARTNER", &secret)] };
+            for format in [Format::File, Format::Dotenv, Format::Sh, Format::Fish, Format::Json] {
+                let error = render(format, &content).expect_err("refused");
+                assert_eq!(error.class, Class::Config);
+                assert!(error.to_string().contains("PARTNER"), "{error}");
+                assert!(!error.to_string().contains(value), "{error}");
+            }
+        }
+        for name in ["", "1A", "A-B", "A B", "É", "A=B"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Takes a folder in RAM for one workspace: proves it, locks it, clears what a killed agent left, removes it at the end.
+//!
+//! ```text
+//! BASE                 trusted, or our own with mode 0700; in RAM
+//! └── WORKSPACE-hash   ours, 0700, in RAM, flock held while the agent lives
+//!     ├── env          what is published
+//!     └── control      the agent's socket
+//! ```
+//! Once opened, everything goes through the kept descriptors; the path is for people to read.
+
+use super::{
+    candidates::{Candidate, candidates, folder_name, hideouts},
+    erase::{Cleared, clear},
+    walk::{Me, Miss, Missing, Refusal, enter, open_trusted, prove_private, prove_ram, stat, vouch},
+};
+use crate::error::{Class, Error, Result};
+use nix::{
+    errno::Errno,
+    fcntl::{AtFlags, Flock, FlockArg, OFlag},
+    sys::{
+        socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket, sockopt::PeerCredentials},
+        stat::{FileStat, fstat, fstatat},
+    },
+    unistd::{Uid, UnlinkatFlags, unlinkat},
+};
+use std::{
+    ffi::{CStr, OsStr, OsString},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+/// The control socket's name in the folder.
+pub const CONTROL: &str = "control";
+
+/// An ending agent may remove folders under our hands; so often we begin again.
+const ATTEMPTS: usize = 16;
+
+/// One workspace's folder in RAM.
+pub struct RuntimeDir {
+    base: Base,
+    name: OsString,
+    path: PathBuf,
+    hold: Hold,
+    leftovers: Vec<Leftover>,
+}
+
+/// What an agent that was killed left behind; it has been wiped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// The folder.
+    pub path: PathBuf,
+    /// How many files were in it.
+    pub files: usize,
+}
+
+struct Base {
+    parent: OwnedFd,
+    name: OsString,
+    fd: OwnedFd,
+    path: PathBuf,
+    me: Me,
+    /// Removed with the last workspace in it.
+    removable: bool,
+}
+
+enum Hold {
+    /// The agent: the lock is held until this is dropped.
+    Locked(Flock<OwnedFd>),
+    /// Somebody who looks.
+    Seen(OwnedFd),
+}
+
+impl RuntimeDir {
+    /// Takes the folder for `workspace`, creating what is missing, in the first place that is good enough: `wanted` as
+    /// the only one, or else the [default order](candidates()).
+    ///
+    /// What a killed agent left in any of these places is wiped first, see [`RuntimeDir::leftovers`].
+    ///
+    /// Errors: [`Class::Config`] when no place will do, with each place, what is wrong with it and the line that would
+    /// mend it; [`Class::TryAgain`] when an agent for the workspace already runs. An agent in a place that was given
+    /// explicitly and one in the default order do not see each other.
+    pub fn open(wanted: Option<&Path>, xdg_runtime_dir: Option<&Path>, workspace: &str) -> Result<Self> {
+        let uid = Uid::effective().as_raw();
+        let absolute = wanted.map(absolute).transpose()?;
+        let wanted = absolute.as_deref();
+        let name = OsString::from(folder_name(workspace));
+        let mut leftovers = Vec::new();
+        for place in hideouts(wanted, xdg_runtime_dir, uid) {
+            leftovers.extend(sweep(&place, &name, workspace)?);
+        }
+        let mut refusals = Vec::new();
+        for place in candidates(wanted, xdg_runtime_dir, uid) {
+            match take(&place, &name, workspace) {
+                Ok((base, path, lock)) => {
+                    return Ok(Self { base, name, path, hold: Hold::Locked(lock), leftovers });
+                }
+                Err(Untaken::Refused(refusal)) => refusals.push(refusal),
+                Err(Untaken::Failed(error)) => return Err(error),
+            }
+        }
+        Err(if wanted.is_some() { unfit(refusals) } else { none_fits(&refusals, uid) })
+    }
+
+    /// The folder of a running agent, or of one that was killed; creates and changes nothing. `None` when there is none.
+    ///
+    /// Errors: [`Class::Config`] when `wanted` is there and not good enough. In the default order such a place is passed
+    /// over: an agent would not have taken it either.
+    pub fn find(wanted: Option<&Path>, xdg_runtime_dir: Option<&Path>, workspace: &str) -> Result<Option<Self>> {
+        let absolute = wanted.map(absolute).transpose()?;
+        let name = OsString::from(folder_name(workspace));
+        for place in hideouts(absolute.as_deref(), xdg_runtime_dir, Uid::effective().as_raw()) {
+            match open_folder(&place, &name, Missing::Leave) {
+                Ok((base, path, fd)) => {
+                    return Ok(Some(Self { base, name, path, hold: Hold::Seen(fd), leftovers: Vec::new() }));
+                }
+                Err(Miss::Refused(refusal)) if wanted.is_some() => return Err(unfit(vec![refusal])),
+                Err(Miss::Refused(_) | Miss::Absent) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where it is, for people and for `. PATH`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What killed agents left, wiped when this was opened.
+    pub fn leftovers(&self) -> &[Leftover] {
+        &self.leftovers
+    }
+
+    /// The process that listens at the control socket, if one does.
+    pub fn holder(&self) -> Option<i32> {
+        listener(self.as_fd())
+    }
+
+    /// The control socket's address through our descriptor. Unlike the path it fits into the 108 bytes of an address,
+    /// and no other hand can have it lead elsewhere.
+    pub fn control_address(&self) -> PathBuf {
+        control_address(self.as_fd())
+    }
+
+    /// Wipes every file except those named in `keep`.
+    pub fn clear(&self, keep: &[&str]) -> Result<()> {
+        let kept = |name: &CStr| keep.iter().any(|kept| kept.as_bytes() == name.to_bytes());
+        report(&self.path, clear(self.as_fd(), |name| !kept(name))).map(drop)
+    }
+
+    /// Wipes and removes all that is ours: the files, the folder, and the base folder unless others are in it or a
+    /// person had made it. Repeatable.
+    pub fn remove(&self) -> Result<()> {
+        self.clear(&[])?;
+        if same(fstat(self.as_fd()), entry(&self.base, &self.name)) {
+            match unlinkat(&self.base.fd, self.name.as_os_str(), UnlinkatFlags::RemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(cannot("remove", &self.path, errno)),
+            }
+        }
+        self.base.remove_if_empty();
+        Ok(())
+    }
+}
+
+impl AsFd for RuntimeDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.hold {
+            Hold::Locked(fd) => fd.as_fd(),
+            Hold::Seen(fd) => fd.as_fd(),
+        }
+    }
+}
+
+impl Base {
+    fn open(place: &Candidate, missing: Missing) -> Result<Self, Miss> {
+        let path = place.base.clone();
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name().map(OsStr::to_owned)) else {
+            return Err(Miss::refused(&path, "is not a folder that could be used", None));
+        };
+        let (parent, me) = open_trusted(parent)?;
+        let (fd, created) = enter(&parent, &name, &path, OFlag::O_PATH, missing)?;
+        vouch(&fd, &path, me)?;
+        // A sticky folder under our name is a mount made for several users; ours must not be open to others otherwise.
+        let found = stat(&fd, &path)?;
+        let sticky = found.st_mode & nix::sys::stat::Mode::S_ISVTX.bits() != 0;
+        if place.own && found.st_uid == me.uid && !sticky {
+            prove_private(&fd, &path, me)?;
+        }
+        prove_ram(&fd, &path)?;
+        Ok(Self { parent, name, fd, path, me, removable: place.own || created })
+    }
+
+    /// Others may be in it, it may be a mount point, or its parent not ours to write: then it stays, which is right.
+    fn remove_if_empty(&self) {
+        if self.removable && same(fstat(&self.fd), fstatat(&self.parent, self.name.as_os_str(), NOFOLLOW)) {
+            let _ = unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::RemoveDir);
+        }
+    }
+}
+
+const NOFOLLOW: AtFlags = AtFlags::AT_SYMLINK_NOFOLLOW;
+
+fn entry(base: &Base, name: &OsStr) -> nix::Result<FileStat> {
+    fstatat(&base.fd, name, NOFOLLOW)
+}
+
+fn same(one: nix::Result<FileStat>, other: nix::Result<FileStat>) -> bool {
+    matches!((one, other), (Ok(one), Ok(other)) if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
+}
+
+/// `~/x/..` and the like would step around the checks; a relative path is taken from the (physical) current directory.
+fn absolute(wanted: &Path) -> Result<PathBuf> {
+    std::path::absolute(wanted).map_err(|error| {
+        Error::new(Class::Config, format!("the runtime directory {} cannot be used", wanted.display()))
+            .why(error.to_string())
+            .fix("give an absolute path, such as /dev/shm")
+    })
+}
+
+fn open_folder(place: &Candidate, name: &OsStr, missing: Missing) -> Result<(Base, PathBuf, OwnedFd), Miss> {
+    let base = Base::open(place, missing)?;
+    let path = base.path.join(name);
+    let (fd, _) = enter(&base.fd, name, &path, OFlag::O_RDONLY, missing)?;
+    prove_private(&fd, &path, base.me)?;
+    prove_ram(&fd, &path)?;
+    Ok((base, path, fd))
+}
+
+enum Untaken {
+    Refused(Refusal),
+    Failed(Error),
+}
+
+/// Opens or creates the folder and locks it.
+fn take(place: &Candidate, name: &OsStr, workspace: &str) -> Result<(Base, PathBuf, Flock<OwnedFd>), Untaken> {
+    for _ in 0..ATTEMPTS {
+        let (base, path, fd) = match open_folder(place, name, Missing::Create) {
+            Ok(opened) => opened,
+            Err(Miss::Refused(refusal)) => return Err(Untaken::Refused(refusal)),
+            // Removed between two steps by an agent that ended; or its parent is not there at all.
+            Err(Miss::Absent) => continue,
+        };
+        let lock = lock(fd, &path, workspace).map_err(Untaken::Failed)?;
+        // The agent that held the lock before may have removed the folder while we waited for nothing but the call.
+        if same(fstat(&*lock), entry(&base, name)) {
+            return Ok((base, path, lock));
+        }
+    }
+    let parent = place.base.parent().unwrap_or(&place.base).display();
+    let why = format!("cannot be created: {parent} is not there");
+    Err(Untaken::Refused(Refusal { place: place.base.clone(), why, fix: None }))
+}
+
+/// Wipes and removes what a killed agent left in this place. An agent that runs there is an error.
+fn sweep(place: &Candidate, name: &OsStr, workspace: &str) -> Result<Option<Leftover>> {
+    // What is absent or not good enough holds nothing of ours; `take` will say so where it matters.
+    let Ok((base, path, fd)) = open_folder(place, name, Missing::Leave) else { return Ok(None) };
+    let lock = lock(fd, &path, workspace)?;
+    let files = report(&path, clear(&*lock, |_| true))?;
+    if same(fstat(&*lock), entry(&base, name)) {
+        match unlinkat(&base.fd, name, UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => base.remove_if_empty(),
+            Err(errno) => return Err(cannot("remove", &path, errno)),
+        }
+    }
+    Ok((files > 0).then_some(Leftover { path, files }))
+}
+
+fn lock(fd: OwnedFd, path: &Path, workspace: &str) -> Result<Flock<OwnedFd>> {
+    Flock::lock(fd, FlockArg::LockExclusiveNonblock).map_err(|(fd, errno)| match errno {
+        Errno::EWOULDBLOCK => {
+            let who = listener(fd.as_fd()).map_or_else(|| "its process".to_owned(), |pid| format!("process {pid}"));
+            Error::new(Class::TryAgain, format!("an agent for workspace {workspace} already runs"))
+                .why(format!("{who} holds {}", path.display()))
+                .fix("see `apim-agent status`; stop that agent first, or use what it publishes")
+        }
+        errno => cannot("lock", path, errno),
+    })
+}
+
+fn control_address(dir: BorrowedFd<'_>) -> PathBuf {
+    format!("/proc/self/fd/{}/{CONTROL}", dir.as_raw_fd()).into()
+}
+
+/// Who listens at the control socket in `dir`: the kernel remembers it from the call of `listen`.
+fn listener(dir: BorrowedFd<'_>) -> Option<i32> {
+    let address = UnixAddr::new(&control_address(dir)).ok()?;
+    // Not blocking: an agent that hangs may have a full queue.
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None).ok()?;
+    connect(probe.as_raw_fd(), &address).ok()?;
+    getsockopt(&probe, PeerCredentials).ok().map(|peer| peer.pid())
+}
+
+fn report(path: &Path, cleared: Cleared) -> Result<usize> {
+    match cleared.failure {
+        None => Ok(cleared.removed),
+        Some((what, error)) => Err(Error::new(Class::Internal, format!("could not {what} in {}", path.display()))
+            .why(error.to_string())
+            .fix(format!("remove it by hand: rm -r {}", path.display()))),
+    }
+}
+
+fn cannot(verb: &str, path: &Path, errno: Errno) -> Error {
+    Error::new(Class::Internal, format!("could not {verb} {}", path.display())).why(errno.desc())
+}
+
+/// The place that somebody asked for is not good enough. There is exactly one refusal.
+fn unfit(refusals: Vec<Refusal>) -> Error {
+    let Some(Refusal { place, why, fix }) = refusals.into_iter().next() else {
+        return Error::new(Class::Internal, "no runtime directory was tried");
+    };
+    let other = "or leave the setting out: the agent finds a place by itself";
+    Error::new(Class::Config, format!("the runtime directory {} cannot be used", place.display()))
+        .why(format!("it {why}"))
+        .fix(fix.map_or_else(|| other.to_owned(), |fix| format!("{fix}; {other}")))
+}
+
+fn none_fits(refusals: &[Refusal], uid: u32) -> Error {
+    let tried = refusals.iter().map(|Refusal { place, why, fix }| {
+        let fix = fix.as_ref().map(|fix| format!("; to mend it: {fix}")).unwrap_or_default();
+        format!("{} {why}{fix}", place.display())
+    });
+    Error::new(Class::Config, "no place in RAM was found for the credentials")
+        .why(tried.collect::<Vec<_>>().join("\n"))
+        .fix(format!(
+            "give the workspace a tmpfs: in devcontainer.json \"mounts\": [\"type=tmpfs,target=/run/apim-agent\"], or \
+             mkdir -m 700 /dev/shm/apim-agent-{uid}, or --runtime-dir with a folder on one"
+        ))
+}
