@@ -121,6 +121,8 @@ pub struct Slot {
     fresh: bool,
     wanted: bool,
     released: bool,
+    /// A value ran out then, and no successor has come yet.
+    lapsed_at: Option<SystemTime>,
 }
 
 impl Slot {
@@ -154,7 +156,22 @@ impl Slot {
         self.not_before.filter(|_| self.failures > 0)
     }
 
-    /// Whether it has been released.
+    /// Until when the value before the current one is kept good.
+    pub fn grace_until(&self) -> Option<SystemTime> {
+        self.retire_at.filter(|_| self.previous)
+    }
+
+    /// When the last value ran out, while no successor has come.
+    pub fn lapsed_at(&self) -> Option<SystemTime> {
+        self.lapsed_at
+    }
+
+    /// Whether a call for this credential is under way.
+    pub fn is_in_flight(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// Whether it has ended at the service.
     pub fn is_released(&self) -> bool {
         self.released
     }
@@ -201,6 +218,7 @@ impl Machine {
             fresh: false,
             wanted: false,
             released: false,
+            lapsed_at: None,
         });
         Self {
             slots: slots.collect(),
@@ -225,6 +243,16 @@ impl Machine {
     /// The number of the published set; 0 before the first.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// When a publication that failed is tried again.
+    pub fn publishes_at(&self) -> Option<SystemTime> {
+        self.publish_not_before
+    }
+
+    /// When the agent gives up waiting for revocations; `None` before it stops.
+    pub fn deadline(&self) -> Option<SystemTime> {
+        self.deadline
     }
 
     /// The credentials, in the configuration's order.
@@ -306,6 +334,7 @@ impl Machine {
                     slot.previous = slot.spec.retires && slot.current.is_some();
                     slot.current = Some(term);
                     slot.fresh = true;
+                    slot.lapsed_at = None;
                     slot.wanted = false;
                     slot.renew_at = None;
                     slot.retire_at = None;
@@ -384,6 +413,7 @@ impl Machine {
                 slot.current = None;
                 slot.fresh = false;
                 slot.renew_at = None;
+                slot.lapsed_at = Some(now);
                 self.dirty = true;
                 actions.push(Action::Drop(index));
             }

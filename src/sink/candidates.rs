@@ -27,8 +27,11 @@ pub fn candidates(wanted: Option<&Path>, xdg_runtime_dir: Option<&Path>, uid: u3
     }
     let xdg = xdg_runtime_dir.filter(|path| path.is_absolute()).map(|path| path.join("apim-agent"));
     let named = format!("apim-agent-{uid}");
-    let fixed =
-        [PathBuf::from("/run/apim-agent"), Path::new("/dev/shm").join(&named), Path::new("/tmp").join(&named)];
+    let fixed = [
+        PathBuf::from("/run/apim-agent"),
+        Path::new("/dev/shm").join(&named),
+        Path::new("/tmp").join(&named),
+    ];
     xdg.into_iter().chain(fixed).map(|base| Candidate { base, own: true }).collect()
 }
 
@@ -95,7 +98,10 @@ mod tests {
 
     #[test]
     fn folder_names_are_plain_and_distinct() {
-        assert_eq!(folder_name("Acme/Payments"), format!("acme-payments-{}", &folder_name("Acme/Payments")[14..]));
+        assert_eq!(
+            folder_name("Acme/Payments"),
+            format!("acme-payments-{}", &folder_name("Acme/Payments")[14..])
+        );
         let nasty = ["", "..", "../../etc", "a/b", "a-b", "A-B", "\0", "ünï", &"x".repeat(500)];
         let names: Vec<_> = nasty.iter().map(|name| folder_name(name)).collect();
         for name in &names {

@@ -46,7 +46,8 @@ impl FromStr for Format {
             "sh" => Ok(Self::Sh),
             "fish" => Ok(Self::Fish),
             "json" => Ok(Self::Json),
-            _ => Err(Error::new(Class::Usage, format!("there is no format {name:?}")).fix("sh, fish, json or dotenv")),
+            _ => Err(Error::new(Class::Usage, format!("there is no format {name:?}"))
+                .fix("sh, fish, json or dotenv")),
         }
     }
 }
@@ -72,23 +73,37 @@ impl fmt::Debug for Content<'_> {
     }
 }
 
+/// The variables that are there besides the credentials.
+pub fn fixed(
+    gateway_url: &str,
+    generation: u64,
+    expires_at: Option<SystemTime>,
+) -> [(&'static str, String); 3] {
+    [
+        (GATEWAY_URL, gateway_url.to_owned()),
+        (GENERATION, generation.to_string()),
+        (EXPIRES_AT, expires_at.map(clock::rfc3339).unwrap_or_default()),
+    ]
+}
+
 /// The text for that reader.
 ///
 /// Errors: [`Class::Config`] for a name or a value that some reader would not take as it stands; it names the variable
 /// and never the value.
 pub fn render(format: Format, content: &Content<'_>) -> Result<Zeroizing<Vec<u8>>> {
-    let generation = content.generation.to_string();
-    let expires_at = content.expires_at.map(clock::rfc3339).unwrap_or_default();
-    let fixed = [(GATEWAY_URL, content.gateway_url), (GENERATION, &generation), (EXPIRES_AT, &expires_at)];
+    let fixed = fixed(content.gateway_url, content.generation, content.expires_at);
     let values = content.values.iter().map(|(name, secret)| (*name, secret.expose()));
-    let lines: Vec<(&str, &str)> = fixed.into_iter().chain(values).collect();
+    let lines: Vec<(&str, &str)> =
+        fixed.iter().map(|(name, value)| (*name, value.as_str())).chain(values).collect();
     for (name, value) in &lines {
         check_name(name)?;
         check_value(name, value)?;
     }
     Ok(assemble(|put| {
         if format == Format::File {
-            put("# Written by apim-agent and replaced as a whole at each change: read it again for newer values.\n");
+            put(
+                "# Written by apim-agent and replaced as a whole at each change: read it again for newer values.\n",
+            );
             if content.expires_at.is_none() {
                 put("# There is no valid credential at the moment; `apim-agent status` says why.\n");
             }
@@ -176,11 +191,14 @@ mod tests {
             values: &[("KEY", &key), ("TOKEN", &token)],
         };
         let plain = "APIM_GATEWAY_URL=https://contoso.azure-api.net:8443\nAPIM_AGENT_GENERATION=3\n\
-                     APIM_AGENT_EXPIRES_AT=2026-11-24T01:40:00Z\nKEY=0123abc\nTOKEN=eyJ.e-_.=\n";
+                     APIM_AGENT_EXPIRES_AT=2026-11-24T01:00:00Z\nKEY=0123abc\nTOKEN=eyJ.e-_.=\n";
         assert_eq!(text(Format::Dotenv, &content), plain);
         assert!(text(Format::File, &content).ends_with(plain));
         assert!(text(Format::File, &content).starts_with("# Written by"));
-        assert_eq!(text(Format::Sh, &content), plain.lines().map(|l| format!("export {l}\n")).collect::<String>());
+        assert_eq!(
+            text(Format::Sh, &content),
+            plain.lines().map(|l| format!("export {l}\n")).collect::<String>()
+        );
         let fish = plain.lines().map(|l| format!("set -gx {}\n", l.replacen('=', " ", 1)));
         assert_eq!(text(Format::Fish, &content), fish.collect::<String>());
         let json: serde_json::Value = serde_json::from_str(&text(Format::Json, &content)).expect("JSON");
@@ -199,11 +217,16 @@ mod tests {
 
     #[test]
     fn what_readers_disagree_on_is_refused_by_name_and_never_shown() {
-        let unsafe_values = ["a b", "a'b", "a\"b", "$(id)", "`id`", "a\\b", "~/x", "a#b", "a\nb", "é", "a;b", "=ls", "a:=b"];
+        let unsafe_values =
+            ["a b", "a'b", "a\"b", "$(id)", "`id`", "a\\b", "~/x", "a#b", "a\nb", "é", "a;b", "=ls", "a:=b"];
         for value in unsafe_values {
             let secret = Secret::new(value.to_owned());
-            let content =
-                Content { gateway_url: "https://g", generation: 1, expires_at: None, values: &[("PARTNER", &secret)] };
+            let content = Content {
+                gateway_url: "https://g",
+                generation: 1,
+                expires_at: None,
+                values: &[("PARTNER", &secret)],
+            };
             for format in [Format::File, Format::Dotenv, Format::Sh, Format::Fish, Format::Json] {
                 let error = render(format, &content).expect_err("refused");
                 assert_eq!(error.class, Class::Config);

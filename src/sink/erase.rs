@@ -49,14 +49,17 @@ pub fn clear(dir: impl AsFd, mine: impl Fn(&CStr) -> bool) -> Cleared {
     let mut cleared = Cleared::default();
     let names = match names(dir) {
         Ok(names) => names,
-        Err(errno) => return Cleared { removed: 0, failure: Some(("list the directory".to_owned(), errno.into())) },
+        Err(errno) => {
+            return Cleared { removed: 0, failure: Some(("list the directory".to_owned(), errno.into())) };
+        }
     };
     for name in names.iter().filter(|name| mine(name)) {
         let mut failed = |verb: &str, error: std::io::Error| {
             cleared.failure.get_or_insert_with(|| (format!("{verb} {}", name.to_string_lossy()), error));
         };
         // Not blocking on a pipe that somebody put here; not following a link.
-        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        let flags =
+            OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
         if let Ok(file) = openat(dir, name.as_c_str(), flags, Mode::empty()).map(File::from)
             && file.metadata().is_ok_and(|meta| meta.is_file())
             && let Err(error) = blank(&file)

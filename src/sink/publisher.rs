@@ -15,13 +15,7 @@ use nix::{
     sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat},
     unistd::{UnlinkatFlags, unlinkat},
 };
-use std::{
-    ffi::CStr,
-    fs::File,
-    io::Write,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{ffi::CStr, fs::File, io::Write, path::PathBuf, sync::Arc};
 
 /// The env file's name in the runtime directory.
 pub const ENV: &str = "env";
@@ -76,7 +70,11 @@ impl EnvFile {
     }
 
     /// Writes `text` under another name and renames it into place. `write` does the writing, so that a test can fail it.
-    fn replace(&self, text: &[u8], write: impl FnOnce(&mut File, &[u8]) -> std::io::Result<()>) -> Result<Published> {
+    fn replace(
+        &self,
+        text: &[u8],
+        write: impl FnOnce(&mut File, &[u8]) -> std::io::Result<()>,
+    ) -> Result<Published> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| {
             Error::new(Class::Internal, "the system's random source failed").why(error.to_string())
@@ -84,7 +82,8 @@ impl EnvFile {
         let temporary = format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(random));
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-        let file = openat(&*self.dir, temporary.as_str(), flags, mode).map_err(|errno| self.unwritten(errno.into()))?;
+        let file = openat(&*self.dir, temporary.as_str(), flags, mode)
+            .map_err(|errno| self.unwritten(&errno.into()))?;
         let mut file = File::from(file);
         let written = write(&mut file, text)
             // The umask may have taken bits away.
@@ -102,7 +101,7 @@ impl EnvFile {
                 // Both may fail only for the reason that is reported already.
                 let _ = blank(&file);
                 let _ = unlinkat(&*self.dir, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
-                Err(self.unwritten(error))
+                Err(self.unwritten(&error))
             }
         }
     }
@@ -114,12 +113,16 @@ impl EnvFile {
     }
 
     /// Worth a retry, all of it: space comes back when somebody deletes something, and what stood before still stands.
-    fn unwritten(&self, error: std::io::Error) -> Error {
+    fn unwritten(&self, error: &std::io::Error) -> Error {
         let what = format!("the env file {} could not be written", self.path().display());
         let fix = match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
-            Errno::ENOSPC | Errno::EDQUOT => "make room on that file system, see df -h and df -i; the agent tries again",
+            Errno::ENOSPC | Errno::EDQUOT => {
+                "make room on that file system, see df -h and df -i; the agent tries again"
+            }
             Errno::ENOENT => "its folder has been removed: stop the agent and start it again",
-            Errno::EISDIR | Errno::ENOTEMPTY | Errno::EEXIST => "remove the folder of that name; the agent tries again",
+            Errno::EISDIR | Errno::ENOTEMPTY | Errno::EEXIST => {
+                "remove the folder of that name; the agent tries again"
+            }
             _ => "the agent tries again; `apim-agent status` shows how that goes",
         };
         Error::new(Class::Unavailable, what).why(error.to_string()).fix(fix)
@@ -150,7 +153,8 @@ impl Sink for EnvFile {
         {
             // It lives on under a name that we did not give it.
             blank(&before.file).map_err(|error| {
-                Error::new(Class::Unavailable, "a copy of the former env file could not be wiped").why(error.to_string())
+                Error::new(Class::Unavailable, "a copy of the former env file could not be wiped")
+                    .why(error.to_string())
             })?;
         }
         Ok(())
@@ -158,7 +162,9 @@ impl Sink for EnvFile {
 
     fn wipe(&mut self) -> Result<()> {
         let blanked = self.published.as_ref().map_or(Ok(()), |published| blank(&published.file));
-        let mine = |name: &CStr| name.to_bytes() == ENV.as_bytes() || name.to_bytes().starts_with(TEMPORARY.as_bytes());
+        let mine = |name: &CStr| {
+            name.to_bytes() == ENV.as_bytes() || name.to_bytes().starts_with(TEMPORARY.as_bytes())
+        };
         let failure = match (blanked, clear(&*self.dir, mine).failure) {
             (Ok(()), None) => {
                 self.published = None;

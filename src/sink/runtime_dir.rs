@@ -18,7 +18,10 @@ use nix::{
     errno::Errno,
     fcntl::{AtFlags, Flock, FlockArg, OFlag},
     sys::{
-        socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket, sockopt::PeerCredentials},
+        socket::{
+            AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket,
+            sockopt::PeerCredentials,
+        },
         stat::{FileStat, fstat, fstatat},
     },
     unistd::{Uid, UnlinkatFlags, unlinkat},
@@ -94,27 +97,39 @@ impl RuntimeDir {
                 Ok((base, path, lock)) => {
                     return Ok(Self { base, name, path, hold: Hold::Locked(lock), leftovers });
                 }
-                Err(Untaken::Refused(refusal)) => refusals.push(refusal),
+                Err(Untaken::Refused(refusal)) => match wanted {
+                    Some(wanted) => return Err(unfit(wanted, refusal)),
+                    None => refusals.push(refusal),
+                },
                 Err(Untaken::Failed(error)) => return Err(error),
             }
         }
-        Err(if wanted.is_some() { unfit(refusals) } else { none_fits(&refusals, uid) })
+        Err(none_fits(&refusals, uid))
     }
 
     /// The folder of a running agent, or of one that was killed; creates and changes nothing. `None` when there is none.
     ///
     /// Errors: [`Class::Config`] when `wanted` is there and not good enough. In the default order such a place is passed
     /// over: an agent would not have taken it either.
-    pub fn find(wanted: Option<&Path>, xdg_runtime_dir: Option<&Path>, workspace: &str) -> Result<Option<Self>> {
+    pub fn find(
+        wanted: Option<&Path>,
+        xdg_runtime_dir: Option<&Path>,
+        workspace: &str,
+    ) -> Result<Option<Self>> {
         let absolute = wanted.map(absolute).transpose()?;
+        let wanted = absolute.as_deref();
         let name = OsString::from(folder_name(workspace));
-        for place in hideouts(absolute.as_deref(), xdg_runtime_dir, Uid::effective().as_raw()) {
+        for place in hideouts(wanted, xdg_runtime_dir, Uid::effective().as_raw()) {
             match open_folder(&place, &name, Missing::Leave) {
                 Ok((base, path, fd)) => {
                     return Ok(Some(Self { base, name, path, hold: Hold::Seen(fd), leftovers: Vec::new() }));
                 }
-                Err(Miss::Refused(refusal)) if wanted.is_some() => return Err(unfit(vec![refusal])),
-                Err(Miss::Refused(_) | Miss::Absent) => {}
+                Err(Miss::Refused(refusal)) => {
+                    if let Some(wanted) = wanted {
+                        return Err(unfit(wanted, refusal));
+                    }
+                }
+                Err(Miss::Absent) => {}
             }
         }
         Ok(None)
@@ -232,7 +247,11 @@ enum Untaken {
 }
 
 /// Opens or creates the folder and locks it.
-fn take(place: &Candidate, name: &OsStr, workspace: &str) -> Result<(Base, PathBuf, Flock<OwnedFd>), Untaken> {
+fn take(
+    place: &Candidate,
+    name: &OsStr,
+    workspace: &str,
+) -> Result<(Base, PathBuf, Flock<OwnedFd>), Untaken> {
     for _ in 0..ATTEMPTS {
         let (base, path, fd) = match open_folder(place, name, Missing::Create) {
             Ok(opened) => opened,
@@ -269,7 +288,8 @@ fn sweep(place: &Candidate, name: &OsStr, workspace: &str) -> Result<Option<Left
 fn lock(fd: OwnedFd, path: &Path, workspace: &str) -> Result<Flock<OwnedFd>> {
     Flock::lock(fd, FlockArg::LockExclusiveNonblock).map_err(|(fd, errno)| match errno {
         Errno::EWOULDBLOCK => {
-            let who = listener(fd.as_fd()).map_or_else(|| "its process".to_owned(), |pid| format!("process {pid}"));
+            let who =
+                listener(fd.as_fd()).map_or_else(|| "its process".to_owned(), |pid| format!("process {pid}"));
             Error::new(Class::TryAgain, format!("an agent for workspace {workspace} already runs"))
                 .why(format!("{who} holds {}", path.display()))
                 .fix("see `apim-agent status`; stop that agent first, or use what it publishes")
@@ -295,9 +315,11 @@ fn listener(dir: BorrowedFd<'_>) -> Option<i32> {
 fn report(path: &Path, cleared: Cleared) -> Result<usize> {
     match cleared.failure {
         None => Ok(cleared.removed),
-        Some((what, error)) => Err(Error::new(Class::Internal, format!("could not {what} in {}", path.display()))
-            .why(error.to_string())
-            .fix(format!("remove it by hand: rm -r {}", path.display()))),
+        Some((what, error)) => {
+            Err(Error::new(Class::Internal, format!("could not {what} in {}", path.display()))
+                .why(error.to_string())
+                .fix(format!("remove it by hand: rm -r {}", path.display())))
+        }
     }
 }
 
@@ -305,15 +327,13 @@ fn cannot(verb: &str, path: &Path, errno: Errno) -> Error {
     Error::new(Class::Internal, format!("could not {verb} {}", path.display())).why(errno.desc())
 }
 
-/// The place that somebody asked for is not good enough. There is exactly one refusal.
-fn unfit(refusals: Vec<Refusal>) -> Error {
-    let Some(Refusal { place, why, fix }) = refusals.into_iter().next() else {
-        return Error::new(Class::Internal, "no runtime directory was tried");
-    };
+/// The place that somebody asked for is not good enough, or a folder on the way to it.
+fn unfit(wanted: &Path, refusal: Refusal) -> Error {
+    let Refusal { place, why, fix } = refusal;
     let other = "or leave the setting out: the agent finds a place by itself";
-    Error::new(Class::Config, format!("the runtime directory {} cannot be used", place.display()))
-        .why(format!("it {why}"))
-        .fix(fix.map_or_else(|| other.to_owned(), |fix| format!("{fix}; {other}")))
+    Error::new(Class::Config, format!("the runtime directory {} cannot be used", wanted.display()))
+        .why(if place == wanted { format!("it {why}") } else { format!("{} {why}", place.display()) })
+        .fix(fix.map_or_else(|| format!("choose another; {other}"), |fix| format!("{fix}; {other}")))
 }
 
 fn none_fits(refusals: &[Refusal], uid: u32) -> Error {

@@ -82,7 +82,8 @@ impl Me {
 pub fn open_trusted(path: &Path) -> Result<(OwnedFd, Me), Miss> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut at = PathBuf::from("/");
-    let mut dir = nix::fcntl::open("/", flags, Mode::empty()).map_err(|errno| Miss::errno(&at, "opened", errno))?;
+    let mut dir =
+        nix::fcntl::open("/", flags, Mode::empty()).map_err(|errno| Miss::errno(&at, "opened", errno))?;
     let me = Me::new(&stat(&dir, &at)?);
     for step in path.components() {
         match step {
@@ -139,12 +140,14 @@ fn open_dir(parent: &OwnedFd, name: &OsStr, path: &Path, flags: OFlag) -> Result
 }
 
 fn not_a_folder(parent: &OwnedFd, name: &OsStr, path: &Path) -> Miss {
-    let kind = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|stat| stat.st_mode & SFlag::S_IFMT.bits());
+    let kind =
+        fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|stat| stat.st_mode & SFlag::S_IFMT.bits());
     if kind != Ok(SFlag::S_IFLNK.bits()) {
         return Miss::refused(path, "is not a folder", None);
     }
     // Only for the message: where the link leads now.
-    let fix = std::fs::canonicalize(path).ok().map(|real| format!("name the folder itself: {}", real.display()));
+    let fix =
+        std::fs::canonicalize(path).ok().map(|real| format!("name the folder itself: {}", real.display()));
     Miss::refused(path, "is a symbolic link, and links are not followed here", fix)
 }
 

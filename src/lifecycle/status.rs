@@ -1,0 +1,261 @@
+//! What `apim-agent status` tells, as data with a stable JSON form and as calm text. Pure; holds no secret.
+
+use super::{
+    driver::Report,
+    machine::{Machine, Phase, Slot},
+};
+use crate::{config, error};
+use serde::{Deserialize, Serialize};
+use std::time::SystemTime;
+
+mod stamp;
+mod text;
+
+pub use text::render;
+
+/// What does not change while an agent lives.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The workspace.
+    pub workspace: String,
+    /// The agent's process.
+    pub pid: u32,
+    /// The env file's path.
+    pub env_file: String,
+    /// The gateway's base URL.
+    pub gateway: String,
+    /// When the agent started.
+    pub started_at: SystemTime,
+    /// The credentials, in the order of the machine's slots.
+    pub credentials: Vec<AboutCredential>,
+}
+
+/// What does not change of a credential.
+#[derive(Clone, Debug)]
+pub struct AboutCredential {
+    /// The entry's name.
+    pub name: String,
+    /// Its kind.
+    pub kind: config::Kind,
+    /// What it is good for.
+    pub scope: String,
+    /// The variable.
+    pub env: String,
+}
+
+/// The state of an agent. Times are RFC 3339 in UTC; what is not known or does not apply is `null`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The workspace.
+    pub workspace: String,
+    /// The agent's process.
+    pub pid: u32,
+    /// Where it is in its life.
+    pub phase: Stage,
+    /// Whether every credential is published and good.
+    pub ready: bool,
+    /// The number of the published set; 0 before the first.
+    pub generation: u64,
+    /// The env file's path.
+    pub env_file: String,
+    /// The gateway's base URL.
+    pub gateway: String,
+    /// When the first of the published values expires.
+    #[serde(with = "stamp::optional")]
+    pub expires_at: Option<SystemTime>,
+    /// When the agent started.
+    #[serde(with = "stamp")]
+    pub started_at: SystemTime,
+    /// Each credential, in the configuration's order.
+    pub credentials: Vec<Credential>,
+    /// The last failure to write the env file, or what another hand did to it, while it lasts.
+    pub sink_error: Option<Failure>,
+    /// What happens next by itself.
+    pub next: Option<Next>,
+}
+
+/// [`Phase`] in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Nothing has been published yet.
+    Acquiring,
+    /// Something is.
+    Published,
+    /// Wiped; revoking.
+    Stopping,
+    /// Over.
+    Ended,
+}
+
+/// One credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// The entry's name.
+    pub name: String,
+    /// Its kind.
+    pub kind: config::Kind,
+    /// What it is good for.
+    pub scope: String,
+    /// The variable.
+    pub env: String,
+    /// How it is.
+    pub state: State,
+    /// When the current value was issued.
+    #[serde(with = "stamp::optional")]
+    pub issued_at: Option<SystemTime>,
+    /// When the current value expires.
+    #[serde(with = "stamp::optional")]
+    pub expires_at: Option<SystemTime>,
+    /// When it is renewed.
+    #[serde(with = "stamp::optional")]
+    pub renews_at: Option<SystemTime>,
+    /// After a failure: when it is tried again.
+    #[serde(with = "stamp::optional")]
+    pub retries_at: Option<SystemTime>,
+    /// Failures since the last success.
+    pub failures: u32,
+    /// Until when the value before the current one is kept good.
+    #[serde(with = "stamp::optional")]
+    pub grace_until: Option<SystemTime>,
+    /// The last failure, while it lasts.
+    pub error: Option<Failure>,
+}
+
+/// How a credential is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// The first value is on its way.
+    Acquiring,
+    /// A good value is published.
+    Published,
+    /// A good value is published, and its successor is on its way.
+    Renewing,
+    /// The last attempt failed. A value with `expires_at` is still published.
+    Failing,
+    /// The last value ran out, was taken out, and has no successor yet.
+    Expired,
+    /// The agent stops; it is being revoked.
+    Releasing,
+    /// It has ended.
+    Released,
+}
+
+/// A failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What happened.
+    pub what: String,
+    /// Why, as far as known.
+    pub why: Option<String>,
+    /// What to do.
+    pub fix: Option<String>,
+    /// When.
+    #[serde(with = "stamp")]
+    pub at: SystemTime,
+}
+
+/// The next thing that happens by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Next {
+    /// Such as `renew orders`.
+    pub what: String,
+    /// When.
+    #[serde(with = "stamp")]
+    pub at: SystemTime,
+}
+
+impl Status {
+    /// The state that `report` shows of the agent that `about` describes.
+    pub fn new(about: &About, report: &Report) -> Self {
+        let machine = &report.machine;
+        let described = about.credentials.iter().zip(machine.slots()).zip(&report.errors);
+        let credentials: Vec<_> = described
+            .map(|((about, slot), error)| credential(about, slot, error.as_ref(), machine.phase()))
+            .collect();
+        Self {
+            workspace: about.workspace.clone(),
+            pid: about.pid,
+            phase: match machine.phase() {
+                Phase::Acquiring => Stage::Acquiring,
+                Phase::Published => Stage::Published,
+                Phase::Stopping => Stage::Stopping,
+                Phase::Ended => Stage::Ended,
+            },
+            ready: machine.is_ready(),
+            generation: machine.generation(),
+            env_file: about.env_file.clone(),
+            gateway: about.gateway.clone(),
+            expires_at: credentials.iter().filter_map(|credential| credential.expires_at).min(),
+            started_at: about.started_at,
+            sink_error: report.sink_error.as_ref().map(failure),
+            next: next(machine, &credentials),
+            credentials,
+        }
+    }
+}
+
+fn credential(
+    about: &AboutCredential,
+    slot: &Slot,
+    error: Option<&(SystemTime, error::Error)>,
+    phase: Phase,
+) -> Credential {
+    Credential {
+        name: about.name.clone(),
+        kind: about.kind,
+        scope: about.scope.clone(),
+        env: about.env.clone(),
+        state: state(slot, phase),
+        issued_at: slot.current().map(|term| term.issued_at),
+        expires_at: slot.current().map(|term| term.expires_at),
+        renews_at: slot.current().and_then(|_| slot.renews_at()),
+        retries_at: slot.retries_at(),
+        failures: slot.failures(),
+        grace_until: slot.grace_until(),
+        error: error.map(failure),
+    }
+}
+
+fn state(slot: &Slot, phase: Phase) -> State {
+    match phase {
+        _ if slot.is_released() => State::Released,
+        Phase::Stopping | Phase::Ended => State::Releasing,
+        Phase::Acquiring | Phase::Published if slot.lapsed_at().is_some() => State::Expired,
+        _ if slot.failures() > 0 => State::Failing,
+        _ if slot.current().is_none() => State::Acquiring,
+        _ if slot.is_renewing() => State::Renewing,
+        _ => State::Published,
+    }
+}
+
+fn failure((at, error): &(SystemTime, error::Error)) -> Failure {
+    Failure { what: error.what.clone(), why: error.why.clone(), fix: error.fix.clone(), at: *at }
+}
+
+/// The earliest of what is planned. A call that is under way has no planned end, so it is not among them.
+fn next(machine: &Machine, credentials: &[Credential]) -> Option<Next> {
+    if machine.phase() == Phase::Stopping {
+        return machine
+            .deadline()
+            .map(|at| Next { what: "give up what is not revoked by then".to_owned(), at });
+    }
+    let idle = credentials.iter().zip(machine.slots()).filter(|(_, slot)| !slot.is_in_flight());
+    let planned = idle.flat_map(|(credential, _)| {
+        let name = &credential.name;
+        let again = credential.retries_at.map(|at| (format!("try {name} again"), at));
+        // After a failure the renewal is the retry.
+        let renewal = credential.renews_at.filter(|_| again.is_none());
+        // The next value waits until its predecessor's predecessor has ended.
+        let renewal =
+            renewal.map(|at| (format!("renew {name}"), credential.grace_until.map_or(at, |end| end.max(at))));
+        let ending = credential.grace_until.map(|at| (format!("end the former value of {name}"), at));
+        again.into_iter().chain(ending).chain(renewal)
+    });
+    let publication = machine.publishes_at().map(|at| ("write the env file again".to_owned(), at));
+    planned.chain(publication).min_by_key(|(_, at)| *at).map(|(what, at)| Next { what, at })
+}
+
+#[cfg(test)]
+mod tests;

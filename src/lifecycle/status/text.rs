@@ -1,0 +1,114 @@
+//! The state as text for a person: what is so, then what comes next; relative times with the absolute ones beside them.
+
+use super::{Credential, Failure, Stage, State, Status};
+use crate::{clock, config};
+use std::{
+    fmt::Write,
+    time::{Duration, SystemTime},
+};
+
+/// The state as text for a person, at `now`. Ends with a line break.
+pub fn render(status: &Status, now: SystemTime) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_out(&mut text, status, now);
+    text
+}
+
+fn write_out(text: &mut String, status: &Status, now: SystemTime) -> std::fmt::Result {
+    let headline = match (status.phase, status.ready) {
+        (Stage::Acquiring, _) => "acquiring, nothing is published yet".to_owned(),
+        (Stage::Published, true) => format!("ready, generation {} is published", status.generation),
+        (Stage::Published, false) => format!("not ready, generation {} is published", status.generation),
+        (Stage::Stopping, _) => "stopping: the env file is wiped, credentials are being revoked".to_owned(),
+        (Stage::Ended, _) => "ended".to_owned(),
+    };
+    writeln!(text, "{}: {headline}", status.workspace)?;
+    writeln!(text, "  agent     process {}, started {}", status.pid, moment(status.started_at, now))?;
+    writeln!(text, "  gateway   {}", status.gateway)?;
+    writeln!(text, "  env file  {}", status.env_file)?;
+    if let Some(at) = status.expires_at {
+        writeln!(text, "  expires   {}", moment(at, now))?;
+    }
+    if let Some(failure) = &status.sink_error {
+        write_failure(text, failure, now)?;
+    }
+    let width = |of: fn(&Credential) -> usize| status.credentials.iter().map(of).max().unwrap_or(0);
+    let (name_width, env_width) = (width(|entry| entry.name.len()), width(|entry| entry.env.len()));
+    for entry in &status.credentials {
+        let kind = match entry.kind {
+            config::Kind::AccessToken => "access-token",
+            config::Kind::SubscriptionKey => "subscription-key",
+        };
+        writeln!(text)?;
+        writeln!(text, "  {:name_width$}  {:env_width$}  {kind} for {}", entry.name, entry.env, entry.scope)?;
+        writeln!(text, "    {}", sentence(entry, now))?;
+        if let Some(failure) = &entry.error {
+            write_failure(text, failure, now)?;
+        }
+    }
+    if let Some(next) = &status.next {
+        writeln!(text, "\n  next: {} {}", next.what, moment(next.at, now))?;
+    }
+    Ok(())
+}
+
+fn sentence(entry: &Credential, now: SystemTime) -> String {
+    let mut parts = vec![
+        match entry.state {
+            State::Acquiring => "acquiring",
+            State::Published => "published",
+            State::Renewing => "published, its successor is on its way",
+            State::Failing => "failing",
+            State::Expired => "expired and taken out",
+            State::Releasing => "being revoked",
+            State::Released => "released",
+        }
+        .to_owned(),
+    ];
+    let mut add = |verb: &str, at: Option<SystemTime>| {
+        parts.extend(at.map(|at| format!("{verb} {}", moment(at, now))));
+    };
+    add("expires", entry.expires_at);
+    add("renews", entry.renews_at.filter(|_| entry.retries_at.is_none()));
+    add("former value ends", entry.grace_until);
+    add("tried again", entry.retries_at);
+    if entry.failures > 0 {
+        let times = if entry.failures == 1 { "time" } else { "times" };
+        parts.push(format!("failed {} {times} in a row", entry.failures));
+    }
+    parts.join("; ")
+}
+
+fn write_failure(text: &mut String, failure: &Failure, now: SystemTime) -> std::fmt::Result {
+    writeln!(text, "    {} ({})", failure.what, moment(failure.at, now))?;
+    for (label, part) in [("why", &failure.why), ("fix", &failure.fix)] {
+        for (index, line) in part.iter().flat_map(|part| part.lines()).enumerate() {
+            let label = if index == 0 { label } else { "" };
+            writeln!(text, "      {label:3}  {line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// `in 12 min (2026-11-24T14:00:00Z)`.
+fn moment(at: SystemTime, now: SystemTime) -> String {
+    let when = match at.duration_since(now) {
+        Ok(wait) if wait < Duration::from_secs(1) => "now".to_owned(),
+        Ok(wait) => format!("in {}", span(wait)),
+        Err(earlier) if earlier.duration() < Duration::from_secs(1) => "now".to_owned(),
+        Err(earlier) => format!("{} ago", span(earlier.duration())),
+    };
+    format!("{when} ({})", clock::rfc3339(at))
+}
+
+/// Two minutes and more in minutes, two hours and more in hours and minutes, two days and more in days.
+fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
