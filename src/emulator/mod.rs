@@ -5,6 +5,7 @@ pub mod entra;
 pub mod gateway;
 pub mod issuer;
 pub mod jwt;
+mod rsa;
 pub mod store;
 pub mod wire;
 pub mod world;
