@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod emulator_args;
+pub mod emulator;
 
 /// Runs the command line.
 pub fn main() -> std::process::ExitCode {

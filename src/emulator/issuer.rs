@@ -1,1 +1,251 @@
-//! The workspace's issuer.
+//! The workspace's identity: Ona's `GetIDToken`, and the discovery and keys by which others check its tokens.
+//!
+//! `GetIDToken` is a unary Connect call: plain JSON, or protobuf as `application/proto`; its errors are JSON in both.
+
+use super::{
+    connect_proto as connect,
+    jwt::SigningKey,
+    wire::{Request, Response, Service},
+    world::World,
+};
+use crate::{clock, error::Result, secret::Secret};
+use async_trait::async_trait;
+use http::Method;
+use ring::digest;
+use serde_json::{Value, json};
+use std::{sync::Arc, time::SystemTime};
+
+/// The audience that Entra's federated credentials expect.
+pub const ENTRA_AUDIENCE: &str = "api://AzureADTokenExchange";
+
+const ORGANIZATION: &str = "a1b2c3d4-0000-4000-8000-000000000001";
+const PROJECT: &str = "c9d0e1f2-0000-4000-8000-000000000005";
+const ENVIRONMENT: &str = "e5f6a7b8-0000-4000-8000-000000000004";
+
+/// The `sub` of the workspace's tokens: its organization and project, so that it is the same for each environment.
+pub fn subject() -> String {
+    format!("organization_id:{ORGANIZATION}:project_id:{PROJECT}")
+}
+
+/// The service "identity".
+pub struct Issuer {
+    world: Arc<World>,
+    keys: Arc<SigningKey>,
+    /// Its own address, which is the tokens' `iss`.
+    url: String,
+    /// SHA-256 of the bearer. The bearer itself is in the workspace's file alone.
+    bearer: Vec<u8>,
+}
+
+impl Issuer {
+    /// An issuer at `url` (no trailing slash) that knows one workspace by its bearer.
+    pub fn new(world: Arc<World>, keys: Arc<SigningKey>, url: String, bearer: &Secret) -> Self {
+        Self { world, keys, url, bearer: hash(bearer.expose()) }
+    }
+
+    /// A token for `audience` from `now` on. `version` 2 has the older subject, which names the environment too.
+    pub fn token(&self, audience: &[String], version: u64, now: SystemTime) -> Result<String> {
+        let issued = clock::unix(now);
+        let subject = match version {
+            2 => format!("org:{ORGANIZATION}/prj:{PROJECT}/env:{ENVIRONMENT}"),
+            _ => subject(),
+        };
+        self.keys.sign(&json!({
+            "iss": self.url,
+            "sub": subject,
+            "aud": audience,
+            "iat": issued,
+            "exp": issued + self.world.id_token_life.as_secs().max(1),
+            "environment_id": ENVIRONMENT,
+            "organization_id": ORGANIZATION,
+            "project_id": PROJECT,
+            "runner_id": "f3a4b5c6-0000-4000-8000-000000000007",
+            "creator_principal": "user",
+            "creator_id": "b3c4d5e6-0000-4000-8000-000000000003",
+            "creator_email": "jane@acme.example",
+            "creator_idp": "https://accounts.google.com",
+            "creator_idp_claims": {"groups": ["engineering"]},
+            "environment_initializers": [{"git": {"remote_uri": "https://github.com/acme/payments.git"}}],
+        }))
+    }
+
+    fn discovery(&self) -> Response {
+        Response::json(
+            200,
+            &json!({
+                "issuer": self.url,
+                "jwks_uri": format!("{}/.well-known/jwks.json", self.url),
+                "response_types_supported": ["id_token"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["RS256"],
+                "scopes_supported": ["openid"],
+                "claims_supported": ["iss", "sub", "aud", "iat", "exp", "environment_id", "organization_id",
+                    "project_id", "runner_id", "creator_principal", "creator_id", "creator_email"],
+            }),
+        )
+    }
+
+    fn get_id_token(&self, request: &Request, now: SystemTime) -> Response {
+        if request.method != Method::POST {
+            return Response::new(405, "").header("Allow", "POST");
+        }
+        let codec =
+            request.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let proto = match codec {
+            "application/json" => false,
+            "application/proto" => true,
+            _ => return Response::new(415, "").header("Accept-Post", "application/json, application/proto"),
+        };
+        if request.header("connect-protocol-version").is_some_and(|version| version != "1") {
+            return connect::error("invalid_argument", "connect-protocol-version must be \"1\"");
+        }
+        match request.bearer() {
+            Some(bearer) if hash(bearer) == self.bearer => {}
+            Some(_) => return connect::error("unauthenticated", "invalid token"),
+            None => return connect::error("unauthenticated", "no authorization header"),
+        }
+        let message = if proto { connect::decode(&request.body) } else { from_json(&request.body) };
+        let Some(message) = message else {
+            return connect::error("invalid_argument", "cannot read the request message");
+        };
+        if message.audience.iter().all(String::is_empty) {
+            return connect::error("invalid_argument", "audience is required");
+        }
+        let Ok(token) = self.token(&message.audience, message.version, now) else {
+            return connect::error("internal", "cannot sign the token");
+        };
+        let mut response = if proto {
+            Response::new(200, connect::encode(&token)).header("Content-Type", "application/proto")
+        } else {
+            Response::new(200, json!({"token": token}).to_string()).header("Content-Type", "application/json")
+        };
+        response.caller = Some(format!("environment {ENVIRONMENT}"));
+        response
+    }
+}
+
+#[async_trait]
+impl Service for Issuer {
+    fn name(&self) -> &'static str {
+        "identity"
+    }
+
+    fn operation(&self, request: &Request) -> Option<&'static str> {
+        match (&request.method, request.path.as_str()) {
+            (&Method::GET, "/.well-known/openid-configuration") => Some("Identity_Discovery"),
+            (&Method::GET, "/.well-known/jwks.json") => Some("Identity_Jwks"),
+            (_, "/api/gitpod.v1.IdentityService/GetIDToken") => Some("IdentityService_GetIDToken"),
+            _ => None,
+        }
+    }
+
+    async fn answer(&self, operation: &'static str, request: &Request) -> Response {
+        match operation {
+            "Identity_Discovery" => self.discovery(),
+            "Identity_Jwks" => Response::json(200, self.keys.jwks()),
+            _ => self.get_id_token(request, clock::now()),
+        }
+    }
+}
+
+fn hash(text: &str) -> Vec<u8> {
+    digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
+}
+
+/// The request in protobuf's JSON form: the enum by name or number, unknown members ignored.
+fn from_json(body: &[u8]) -> Option<connect::GetIdToken> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let body = body.as_object()?;
+    let audience = match body.get("audience") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(list) => {
+            list.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<_>>()?
+        }
+    };
+    let version = match body.get("version") {
+        None | Some(Value::Null) => 0,
+        Some(Value::Number(number)) => number.as_u64()?,
+        Some(Value::String(name)) => match name.as_str() {
+            "ID_TOKEN_VERSION_UNSPECIFIED" => 0,
+            "ID_TOKEN_VERSION_V1" => 1,
+            "ID_TOKEN_VERSION_V2" => 2,
+            _ => return None,
+        },
+        Some(_) => return None,
+    };
+    Some(connect::GetIdToken { audience, version })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emulator::{jwt, testing::request};
+
+    const PATH: &str = "/api/gitpod.v1.IdentityService/GetIDToken";
+
+    fn issuer() -> Issuer {
+        let bearer = "the-bearer".parse().unwrap();
+        let keys = Arc::new(SigningKey::generate().unwrap());
+        Issuer::new(Arc::default(), keys, "https://127.0.0.1:1".to_owned(), &bearer)
+    }
+
+    fn ask(codec: &str, body: impl Into<bytes::Bytes>) -> Request {
+        request("POST", PATH)
+            .with("content-type", codec)
+            .with("authorization", "Bearer the-bearer")
+            .body(body)
+    }
+
+    fn at() -> SystemTime {
+        clock::from_unix(1_795_478_400)
+    }
+
+    #[test]
+    fn both_codecs_give_the_same_kind_of_token() {
+        let issuer = issuer();
+        let json = issuer.get_id_token(&ask("application/json", r#"{"audience":["api://x"]}"#), at());
+        let proto = issuer.get_id_token(&ask("application/proto", &b"\x0a\x07api://x"[..]), at());
+        assert_eq!((json.status, proto.status), (200, 200));
+        let body: Value = serde_json::from_slice(&json.body).unwrap();
+        let token = body["token"].as_str().unwrap();
+        assert_eq!(proto.body, connect::encode(token));
+        let claims = jwt::verify(token, issuer.keys.jwks()).unwrap().claims;
+        assert_eq!(claims["iss"], "https://127.0.0.1:1");
+        assert_eq!(claims["sub"], subject());
+        assert_eq!(claims["aud"], json!(["api://x"]));
+        assert_eq!((&claims["iat"], &claims["exp"]), (&json!(1_795_478_400), &json!(1_795_482_000)));
+    }
+
+    #[test]
+    fn version_2_has_the_older_subject() {
+        let body = r#"{"audience":["a"],"version":"ID_TOKEN_VERSION_V2"}"#;
+        let answer = issuer().get_id_token(&ask("application/json", body), at());
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        let claims = jwt::peek(body["token"].as_str().unwrap()).unwrap().claims;
+        assert!(claims["sub"].as_str().unwrap().starts_with("org:"));
+    }
+
+    #[test]
+    fn refusals() {
+        let issuer = issuer();
+        let check = |request: &Request, status: u16, code: &str| {
+            let answer = issuer.get_id_token(request, at());
+            let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            assert_eq!((answer.status, body["code"].as_str().unwrap_or_default()), (status, code));
+        };
+        let json = "application/json";
+        check(&ask(json, "{}"), 400, "invalid_argument");
+        check(&ask(json, r#"{"audience":[""]}"#), 400, "invalid_argument");
+        check(&ask(json, r#"{"audience":"a"}"#), 400, "invalid_argument");
+        check(&ask(json, ""), 400, "invalid_argument");
+        check(&ask("application/proto", ""), 400, "invalid_argument");
+        check(&ask("text/plain", "{}"), 415, "");
+        check(
+            &ask(json, r#"{"audience":["a"]}"#).with("authorization", "Bearer other"),
+            401,
+            "unauthenticated",
+        );
+        check(&request("POST", PATH).with("content-type", json), 401, "unauthenticated");
+        check(&request("GET", PATH), 405, "");
+    }
+}

@@ -1,16 +1,70 @@
 //! The Azure parts, on loopback: strict, journalled, in memory only.
 
+mod answer;
 pub mod arm;
-pub mod entra;
+mod connect_proto;
+mod control;
+mod entra;
+pub mod faults;
+mod files;
 pub mod gateway;
 pub mod issuer;
+pub mod journal;
 pub mod jwt;
+mod proxy;
 mod rsa;
+mod server;
+mod start;
 pub mod store;
+#[cfg(test)]
+mod testing;
+mod tls;
+mod trust;
+mod unfinished;
 pub mod wire;
 pub mod world;
 
-use std::path::PathBuf;
+pub use start::Emulator;
+pub use trust::TrustedIssuer;
+
+use crate::error::Result;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use world::World;
+
+/// How to start it. The default is one tenant with one workspace, on free ports, without delay.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What the emulated Azure consists of.
+    pub world: World,
+    /// Fixed ports.
+    pub ports: Ports,
+    /// Issuers that Entra trusts besides the emulator's own.
+    pub trust: Vec<TrustedIssuer>,
+    /// Added before each answer.
+    pub latency: Duration,
+    /// Where the emulator makes the folder for its files; `None`: in RAM where there is some.
+    pub folder: Option<PathBuf>,
+}
+
+/// Ports on 127.0.0.1; 0 takes a free one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ports {
+    /// The workspace's identity service.
+    pub identity: u16,
+    /// Entra.
+    pub entra: u16,
+    /// Azure Resource Manager.
+    pub arm: u16,
+    /// The gateway.
+    pub gateway: u16,
+    /// The CONNECT proxy.
+    pub proxy: u16,
+    /// Faults and journal.
+    pub control: u16,
+}
 
 /// What the emulator tells when every port listens. URLs have no trailing slash. Holds no secret.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
@@ -49,4 +103,11 @@ pub struct Ready {
     pub foreign_product: String,
     /// Scope of access tokens for the echo API, such as `api://echo/.default`.
     pub api_scope: String,
+}
+
+impl Ready {
+    /// Writes it as JSON, in one step: whoever sees the file can read all of it.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        files::replace(path, &format!("{}\n", serde_json::json!(self)))
+    }
 }

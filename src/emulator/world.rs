@@ -59,7 +59,7 @@ impl Default for World {
             foreign_product: "unlimited".to_owned(),
             role_actions: vec!["Microsoft.ApiManagement/service/*".to_owned()],
             access_token_life: None,
-            id_token_life: Duration::from_secs(3600),
+            id_token_life: Duration::from_hours(1),
             key_delay: Duration::ZERO,
             rate_limit: 600,
         }

@@ -1,0 +1,79 @@
+//! The control port: faults, the journal, and what `Ready` says.
+
+use super::{
+    Ready,
+    faults::{Fault, Faults},
+    journal::Journal,
+    wire::{Request, Response, Service},
+};
+use async_trait::async_trait;
+use http::Method;
+use serde_json::json;
+use std::sync::Arc;
+
+/// The service "control".
+pub(super) struct Control {
+    pub(super) faults: Arc<Faults>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) ready: Ready,
+}
+
+#[async_trait]
+impl Service for Control {
+    fn name(&self) -> &'static str {
+        "control"
+    }
+
+    fn operation(&self, request: &Request) -> Option<&'static str> {
+        Some(match (&request.method, request.path.as_str()) {
+            (&Method::GET, "/_emulator/ready") => "Control_Ready",
+            (&Method::GET, "/_emulator/journal") => "Control_Journal",
+            (&Method::GET, "/_emulator/faults") => "Control_Faults",
+            (&Method::POST, "/_emulator/faults") => "Control_AddFaults",
+            (&Method::DELETE, "/_emulator/faults") => "Control_ClearFaults",
+            (&Method::POST, "/_emulator/release") => "Control_Release",
+            _ => return None,
+        })
+    }
+
+    async fn answer(&self, operation: &'static str, request: &Request) -> Response {
+        match operation {
+            "Control_Ready" => Response::json(200, &json!(self.ready)),
+            "Control_Journal" => Response::json(200, &json!(self.journal.rows())),
+            "Control_Faults" => Response::json(200, &json!(self.faults.remaining())),
+            "Control_AddFaults" => self.add(&request.body),
+            "Control_ClearFaults" => {
+                self.faults.clear();
+                Response::new(204, "")
+            }
+            _ => Response::json(200, &json!({"released": self.faults.release()})),
+        }
+    }
+}
+
+impl Control {
+    /// One script, or a list of them.
+    fn add(&self, body: &[u8]) -> Response {
+        let list = if body.trim_ascii_start().starts_with(b"[") {
+            serde_json::from_slice::<Vec<Fault>>(body)
+        } else {
+            serde_json::from_slice::<Fault>(body).map(|fault| vec![fault])
+        };
+        match list {
+            Ok(list) => {
+                for fault in list {
+                    self.faults.add(fault);
+                }
+                Response::new(204, "")
+            }
+            Err(error) => Response::json(
+                400,
+                &json!({"error": {"code": "InvalidFault", "message": format!(
+                    "{error}. A script is {{\"operation\": NAME, \"times\": N, \"after\": BOOL, \"action\": A}}; A is \"hang\", \
+                     \"reset\", \"truncate\", \"garbage\", \"drip\", \"hold\", {{\"delay_ms\": N}} or {{\"status\": N, \
+                     \"headers\": {{}}, \"body\": TEXT}}."
+                )}}),
+            ),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Starts all services, on a thread of their own.
+
+use super::{
+    Options, Ready,
+    control::Control,
+    entra::Entra,
+    faults::Faults,
+    files::Folder,
+    issuer::{ENTRA_AUDIENCE, Issuer, subject},
+    journal::Journal,
+    jwt::SigningKey,
+    proxy::{self, Targets},
+    server::{self, Shared},
+    tls::{self, Tls},
+    trust::{Network, Trust, TrustedIssuer},
+    unfinished::Unfinished,
+    wire::Service,
+    world::World,
+};
+use crate::{
+    clock,
+    error::{Class, Error, Result},
+    secret::Secret,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+use tokio::{runtime, sync::oneshot};
+use tokio_rustls::TlsAcceptor;
+
+/// A running emulator. When it is dropped, its ports close and its files go.
+pub struct Emulator {
+    ready: Ready,
+    faults: Arc<Faults>,
+    journal: Arc<Journal>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    /// Dropped last: nobody writes into it any more when it is removed.
+    _folder: Arc<Folder>,
+}
+
+impl Emulator {
+    /// Returns when every port listens. Takes tens of milliseconds, most of them for the two RSA keys.
+    pub fn start(options: Options) -> Result<Self> {
+        let (issuer_keys, entra_keys, tls) = secrets()?;
+        let folder = Arc::new(Folder::make(options.folder.as_deref())?);
+        let ca_file = folder.write("ca.pem", &tls.ca_pem)?;
+        let bearer = bearer()?;
+        let identity_token_file = folder.write("identity-token", bearer.expose())?;
+
+        let listeners = Listeners::bind(&options)?;
+        let ready = ready(&options.world, &listeners, ca_file.clone(), identity_token_file, &folder);
+        let world = Arc::new(options.world);
+        let issuer =
+            Arc::new(Issuer::new(world.clone(), Arc::new(issuer_keys), ready.identity.clone(), &bearer));
+        write_assertion(&folder, &issuer)?;
+
+        let mut credentials = vec![TrustedIssuer { url: ready.identity.clone(), subject: Some(subject()) }];
+        credentials.extend(options.trust);
+        let trust = Trust::new(credentials, Box::new(Network::new(ca_file)));
+        let entra_keys = Arc::new(entra_keys);
+        let (faults, journal) = (Arc::<Faults>::default(), Arc::<Journal>::default());
+        let shared = Arc::new(Shared {
+            faults: faults.clone(),
+            journal: journal.clone(),
+            latency: options.latency,
+            connections: AtomicU64::new(0),
+        });
+        let services: [(TcpListener, Arc<dyn Service>); 5] = [
+            (listeners.identity, issuer.clone()),
+            (listeners.entra, Arc::new(Entra::new(world.clone(), entra_keys, trust))),
+            // With arm and gateway in place: one `store::Store::new(world.key_delay)` for both, and
+            // `Arm::new(world.clone(), store.clone(), entra_keys.clone())`, `Gateway::new(world, store, entra_keys)`.
+            (listeners.arm, Arc::new(Unfinished("arm"))),
+            (listeners.gateway, Arc::new(Unfinished("gateway"))),
+            (
+                listeners.control,
+                Arc::new(Control { faults: faults.clone(), journal: journal.clone(), ready: ready.clone() }),
+            ),
+        ];
+
+        let runtime =
+            runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
+        {
+            let _context = runtime.enter();
+            let acceptor = TlsAcceptor::from(tls.server);
+            for (listener, service) in services {
+                let listener = nonblocking(listener)?;
+                runtime.spawn(server::serve(listener, acceptor.clone(), service, shared.clone()));
+            }
+            runtime.spawn(proxy::serve(nonblocking(listeners.proxy)?, listeners.targets, shared));
+            runtime.spawn(keep_fresh(folder.clone(), issuer, world.id_token_life / 2));
+        }
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = thread::Builder::new()
+            .name("emulator".to_owned())
+            // Both a message and the sender's end mean stop. The runtime ends with all its connections.
+            .spawn(move || drop(runtime.block_on(stopped)))
+            .map_err(|error| failed(&error))?;
+        Ok(Self { ready, faults, journal, stop: Some(stop), thread: Some(thread), _folder: folder })
+    }
+
+    /// Where everything is.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// The scripted faults, for tests in the same process.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The requests so far, for tests in the same process.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Closes the ports, drops the connections and removes the files.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the emulator's thread panicked");
+        }
+    }
+}
+
+/// All that takes computing: two RSA keys and the certificates, at the same time.
+fn secrets() -> Result<(SigningKey, SigningKey, Tls)> {
+    thread::scope(|scope| {
+        let issuer = scope.spawn(SigningKey::generate);
+        let tls = scope.spawn(|| tls::make(clock::now()));
+        let entra = SigningKey::generate();
+        let panicked =
+            || Error::new(Class::Internal, "Cannot start the emulator").why("making its keys panicked");
+        let issuer = issuer.join().map_err(|_| panicked())?;
+        let tls = tls.join().map_err(|_| panicked())?;
+        Ok((issuer?, entra?, tls?))
+    })
+}
+
+/// The workspace's bearer for the identity service.
+fn bearer() -> Result<Secret> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| failed(&error))?;
+    Ok(Secret::new(URL_SAFE_NO_PAD.encode(random)))
+}
+
+/// The bound ports.
+struct Listeners {
+    identity: TcpListener,
+    entra: TcpListener,
+    arm: TcpListener,
+    gateway: TcpListener,
+    proxy: TcpListener,
+    control: TcpListener,
+    targets: Targets,
+    proxy_port: u16,
+}
+
+impl Listeners {
+    fn bind(options: &Options) -> Result<Self> {
+        let ports = options.ports;
+        let (identity, identity_port) = listen(ports.identity)?;
+        let (entra, entra_port) = listen(ports.entra)?;
+        let (arm, arm_port) = listen(ports.arm)?;
+        let (gateway, gateway_port) = listen(ports.gateway)?;
+        let (proxy, proxy_port) = listen(ports.proxy)?;
+        let (control, control_port) = listen(ports.control)?;
+        let targets = Targets {
+            identity: identity_port,
+            entra: entra_port,
+            arm: arm_port,
+            gateway: gateway_port,
+            control: control_port,
+        };
+        Ok(Self { identity, entra, arm, gateway, proxy, control, targets, proxy_port })
+    }
+}
+
+fn listen(port: u16) -> Result<(TcpListener, u16)> {
+    let listen = || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        let port = listener.local_addr()?.port();
+        Ok((listener, port))
+    };
+    listen().map_err(|error: std::io::Error| {
+        Error::new(Class::Config, format!("The emulator cannot listen on 127.0.0.1:{port}"))
+            .why(error.to_string())
+            .fix("Choose another port, or 0 for a free one")
+    })
+}
+
+/// For tokio; within a runtime's context.
+fn nonblocking(listener: TcpListener) -> Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true).map_err(|error| failed(&error))?;
+    tokio::net::TcpListener::from_std(listener).map_err(|error| failed(&error))
+}
+
+fn ready(
+    world: &World,
+    listeners: &Listeners,
+    ca_file: PathBuf,
+    identity_token_file: PathBuf,
+    folder: &Folder,
+) -> Ready {
+    let url = |port: u16| format!("https://127.0.0.1:{port}");
+    let Targets { identity, entra, arm, gateway, control } = listeners.targets;
+    Ready {
+        ca_file,
+        tenant_id: world.tenant_id.clone(),
+        client_id: world.client_id.clone(),
+        subscription_id: world.subscription_id.clone(),
+        resource_group: world.resource_group.clone(),
+        service_name: world.service_name.clone(),
+        identity: url(identity),
+        identity_token_file,
+        authority: url(entra),
+        arm: url(arm),
+        gateway: url(gateway),
+        proxy: format!("http://127.0.0.1:{}", listeners.proxy_port),
+        assertion_file: folder.file(ASSERTION),
+        control: url(control),
+        product: world.product.clone(),
+        foreign_product: world.foreign_product.clone(),
+        api_scope: format!("{}/.default", world.api_audience),
+    }
+}
+
+const ASSERTION: &str = "assertion";
+
+fn write_assertion(folder: &Folder, issuer: &Issuer) -> Result<()> {
+    let token = issuer.token(&[ENTRA_AUDIENCE.to_owned()], 0, clock::now())?;
+    folder.write(ASSERTION, &token).map(drop)
+}
+
+/// Keeps the assertion file valid.
+async fn keep_fresh(folder: Arc<Folder>, issuer: Arc<Issuer>, every: Duration) {
+    let every = every.max(Duration::from_millis(100));
+    loop {
+        tokio::time::sleep(every).await;
+        if let Err(error) = write_assertion(&folder, &issuer) {
+            tracing::warn!(%error, "the assertion file is not fresh");
+        }
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> Error {
+    Error::new(Class::Internal, "Cannot start the emulator").why(error.to_string())
+}
