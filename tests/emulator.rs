@@ -1,0 +1,284 @@
+//! The emulator from outside: over TLS, through the proxy, with faults, until it stops.
+
+use apim_agent::emulator::{Emulator, Options, Ready};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Bytes, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use serde_json::{Value, json};
+use std::{fs, path::Path, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn start() -> Emulator {
+    Emulator::start(Options::default()).unwrap()
+}
+
+fn authority(url: &str) -> &str {
+    url.split_once("://").unwrap().1
+}
+
+async fn tls(ready: &Ready, stream: TcpStream, name: &str) -> Result<TlsStream<TcpStream>, Failure> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&ready.ca_file)?)?;
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(name.to_owned())?;
+    Ok(TlsConnector::from(Arc::new(config)).connect(name, stream).await?)
+}
+
+/// One request on a connection of its own: status and body.
+async fn send(
+    ready: &Ready,
+    url: &str,
+    method: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Result<(u16, Bytes), Failure> {
+    let (host, path) = authority(url).split_once('/').unwrap();
+    let stream = tls(ready, TcpStream::connect(host).await?, "127.0.0.1").await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let mut request = http::Request::builder().method(method).uri(format!("/{path}")).header("Host", host);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = sender.send_request(request.body(Full::new(body.into()))?).await?;
+    let status = response.status().as_u16();
+    Ok((status, response.into_body().collect().await?.to_bytes()))
+}
+
+async fn get(ready: &Ready, url: &str) -> Result<(u16, Value), Failure> {
+    let (status, body) = send(ready, url, "GET", &[], "").await?;
+    Ok((status, serde_json::from_slice(&body)?))
+}
+
+async fn control(ready: &Ready, method: &str, path: &str, body: &Value) -> Value {
+    let url = format!("{}/_emulator/{path}", ready.control);
+    let (status, answer) = send(ready, &url, method, &[], body.to_string()).await.unwrap();
+    assert!(status < 300, "{status}: {answer:?}");
+    serde_json::from_slice(&answer).unwrap_or_default()
+}
+
+async fn discovery(ready: &Ready) -> Result<(u16, Value), Failure> {
+    get(ready, &format!("{}/.well-known/openid-configuration", ready.identity)).await
+}
+
+#[tokio::test]
+async fn every_port_answers_as_soon_as_it_is_ready() {
+    let emulator = start();
+    let ready = emulator.ready();
+    for url in [&ready.identity, &ready.authority, &ready.arm, &ready.gateway, &ready.control] {
+        let (status, _) = send(ready, &format!("{url}/no/such/thing"), "PURGE", &[], "").await.unwrap();
+        assert!(status == 501 || status == 404, "{url}: {status}");
+    }
+    let told = control(ready, "GET", "ready", &Value::Null).await;
+    assert_eq!(told, json!(ready));
+    let (status, body) = discovery(ready).await.unwrap();
+    assert_eq!((status, &body["issuer"]), (200, &json!(ready.identity)));
+}
+
+#[tokio::test]
+async fn a_workspace_gets_an_entra_token_with_the_id_token_it_is_given() {
+    let emulator = start();
+    let ready = emulator.ready();
+    let bearer = format!("Bearer {}", fs::read_to_string(&ready.identity_token_file).unwrap());
+    let url = format!("{}/api/gitpod.v1.IdentityService/GetIDToken", ready.identity);
+    let headers = [("Content-Type", "application/json"), ("Authorization", bearer.as_str())];
+    let (status, body) =
+        send(ready, &url, "POST", &headers, r#"{"audience":["api://AzureADTokenExchange"]}"#).await.unwrap();
+    assert_eq!(status, 200);
+    let body: Value = serde_json::from_slice(&body).unwrap();
+
+    let assertion_file = fs::read_to_string(&ready.assertion_file).unwrap();
+    for assertion in [body["token"].as_str().unwrap(), &assertion_file] {
+        let form = format!(
+            "grant_type=client_credentials&client_id={}&scope={}&client_assertion={assertion}&client_assertion_type=\
+             urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer",
+            ready.client_id, ready.api_scope,
+        );
+        let url = format!("{}/{}/oauth2/v2.0/token", ready.authority, ready.tenant_id);
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let (status, body) = send(ready, &url, "POST", &headers, form).await.unwrap();
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert!((3599..=5400).contains(&body["expires_in"].as_u64().unwrap()));
+    }
+
+    let rows = control(ready, "GET", "journal", &Value::Null).await;
+    let count =
+        |operation: &str| rows.as_array().unwrap().iter().filter(|row| row["operation"] == operation).count();
+    assert_eq!((count("Entra_Token"), count("Identity_Jwks")), (2, 1), "the keys are fetched, once");
+    let text = rows.to_string();
+    for secret in [&bearer["Bearer ".len()..], &assertion_file, body["token"].as_str().unwrap()] {
+        assert!(!text.contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn public_names_lead_here_through_the_proxy_and_others_nowhere() {
+    let emulator = start();
+    let ready = emulator.ready();
+    let ask = async |line: &str| {
+        let mut stream = TcpStream::connect(authority(&ready.proxy)).await.unwrap();
+        stream.write_all(format!("{line} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        (String::from_utf8(head).unwrap(), stream)
+    };
+    let (head, stream) = ask("CONNECT login.microsoftonline.com:443").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let mut stream = tls(ready, stream, "login.microsoftonline.com").await.unwrap();
+    let request = format!(
+        "GET /{}/v2.0/.well-known/openid-configuration HTTP/1.1\r\nHost: login.microsoftonline.com\r\nConnection: close\r\n\r\n",
+        ready.tenant_id
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(
+        answer.contains("https://login.microsoftonline.com/") && answer.starts_with("HTTP/1.1 200"),
+        "{answer}"
+    );
+
+    assert!(ask("CONNECT example.com:443").await.0.starts_with("HTTP/1.1 403"));
+    assert!(ask("CONNECT v.vault.azure.net:443").await.0.starts_with("HTTP/1.1 501"));
+    assert!(ask("GET http://example.com/").await.0.starts_with("HTTP/1.1 405"));
+}
+
+#[tokio::test]
+async fn each_fault_breaks_one_request_its_own_way() {
+    let emulator = start();
+    let ready = emulator.ready();
+    let script = async |action: Value| {
+        control(ready, "POST", "faults", &json!({"operation": "Identity_Discovery", "action": action})).await;
+    };
+    let (_, whole) = discovery(ready).await.unwrap();
+
+    script(json!({"status": 429, "headers": {"Retry-After": "7"}, "body": "{\"slow\":1}"})).await;
+    assert_eq!(discovery(ready).await.unwrap(), (429, json!({"slow": 1})));
+
+    script(json!("reset")).await;
+    let error = format!("{:?}", discovery(ready).await.unwrap_err());
+    assert!(error.contains("ConnectionReset"), "{error}");
+
+    script(json!("truncate")).await;
+    let error = format!("{:?}", discovery(ready).await.unwrap_err());
+    assert!(
+        error.contains("Body") || error.contains("UnexpectedEof") || error.contains("Incomplete"),
+        "{error}"
+    );
+
+    script(json!("garbage")).await;
+    assert!(discovery(ready).await.unwrap_err().is::<serde_json::Error>());
+
+    script(json!({"delay_ms": 1})).await;
+    assert_eq!(discovery(ready).await.unwrap(), (200, whole.clone()));
+
+    script(json!("hang")).await;
+    let hanging = tokio::time::timeout(Duration::from_millis(50), discovery(ready)).await;
+    assert!(hanging.is_err());
+
+    // Used up, each of them.
+    assert_eq!(control(ready, "GET", "faults", &Value::Null).await, json!([]));
+    assert_eq!(discovery(ready).await.unwrap(), (200, whole));
+    let faults: Vec<_> = emulator.journal().rows().into_iter().filter_map(|row| row.fault).collect();
+    assert_eq!(faults, ["status", "reset", "truncate", "garbage", "delay", "hang"]);
+}
+
+#[tokio::test]
+async fn a_held_request_waits_for_its_release() {
+    let emulator = start();
+    let ready = emulator.ready().clone();
+    control(&ready, "POST", "faults", &json!([{"operation": "identity", "action": "hold"}])).await;
+    let asking = tokio::spawn({
+        let ready = ready.clone();
+        async move { discovery(&ready).await }
+    });
+    while !emulator.journal().rows().iter().any(|row| row.fault == Some("hold")) {
+        tokio::task::yield_now().await;
+    }
+    assert!(!asking.is_finished());
+    assert_eq!(control(&ready, "POST", "release", &Value::Null).await, json!({"released": 1}));
+    assert_eq!(asking.await.unwrap().unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn a_fault_after_the_work_loses_the_answer_only() {
+    let emulator = start();
+    let ready = emulator.ready();
+    let bearer = format!("Bearer {}", fs::read_to_string(&ready.identity_token_file).unwrap());
+    let url = format!("{}/api/gitpod.v1.IdentityService/GetIDToken", ready.identity);
+    let headers = [("Content-Type", "application/json"), ("Authorization", bearer.as_str())];
+    for after in [true, false] {
+        control(
+            ready,
+            "POST",
+            "faults",
+            &json!({"operation": "*", "after": after, "action": {"status": 503}}),
+        )
+        .await;
+        let (status, _) = send(ready, &url, "POST", &headers, r#"{"audience":["a"]}"#).await.unwrap();
+        assert_eq!(status, 503);
+    }
+    // The caller is known to a row only if the service did its work.
+    let callers: Vec<_> = emulator
+        .journal()
+        .rows()
+        .into_iter()
+        .filter(|row| row.fault.is_some())
+        .map(|row| row.caller.is_some())
+        .collect();
+    assert_eq!(callers, [true, false]);
+}
+
+#[tokio::test]
+async fn large_bodies_and_missing_hosts_are_refused() {
+    let emulator = start();
+    let ready = emulator.ready();
+    let large = vec![b'x'; 1024 * 1024 + 1];
+    let refused = send(ready, &format!("{}/x", ready.identity), "POST", &[], large).await.unwrap();
+    assert_eq!(refused.0, 413);
+
+    let mut stream =
+        tls(ready, TcpStream::connect(authority(&ready.arm)).await.unwrap(), "localhost").await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 400");
+}
+
+#[test]
+fn its_files_are_its_own_and_go_when_it_stops() {
+    let parent = tempfile::tempdir().unwrap();
+    let emulator =
+        Emulator::start(Options { folder: Some(parent.path().to_owned()), ..Options::default() }).unwrap();
+    let ready = emulator.ready().clone();
+    let ready_file = parent.path().join("ready.json");
+    ready.write(&ready_file).unwrap();
+    let read: Ready = serde_json::from_slice(&fs::read(&ready_file).unwrap()).unwrap();
+    assert_eq!(json!(read), json!(ready));
+    fs::remove_file(&ready_file).unwrap();
+    let port = authority(&ready.arm).to_owned();
+    std::net::TcpStream::connect(&port).unwrap();
+    emulator.stop();
+    assert!(std::net::TcpStream::connect(&port).is_err(), "the port is closed");
+    assert_eq!(entries(parent.path()), 0);
+}
+
+fn entries(folder: &Path) -> usize {
+    fs::read_dir(folder).unwrap().count()
+}
