@@ -1,7 +1,12 @@
-//! The APIM subscriptions: written by ARM, read by the gateway, which learns of changes late.
+//! The APIM subscriptions: written by ARM, read by the gateway, which learns of new keys late.
+//!
+//! Every change is one step under one lock: look, check the precondition, edit, index. So two writers with the same
+//! entity tag never both win, and the gateway never sees half a rotation.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::{
-    sync::Mutex,
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -63,22 +68,290 @@ pub struct Holder {
     pub state: State,
 }
 
-/// All subscriptions of the service.
+/// What must hold of the stored subscription before a change: the `If-Match` of RFC 9110, section 13.1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect<'a> {
+    /// Nothing; it need not even exist.
+    Nothing,
+    /// `If-Match: *`: that it exists.
+    Any,
+    /// That it exists with this entity tag, given without quotes.
+    Tag(&'a str),
+}
+
+/// Why the store refuses a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no such subscription, and the precondition asked for one.
+    Missing,
+    /// It has another entity tag.
+    Modified,
+    /// A key is another subscription's, or the primary equals the secondary. Holds the property's name.
+    KeyTaken(&'static str),
+}
+
+/// A subscription after a change, and whether the change created it.
+pub struct Changed {
+    /// As it now stands.
+    pub subscription: Subscription,
+    /// It did not exist before.
+    pub created: bool,
+}
+
+/// All subscriptions of the service. Names are compared without regard to case, as APIM does.
 pub struct Store {
-    /// How long the gateway does not know a new or changed key. A key that ARM has replaced or deleted is refused at once.
-    pub key_delay: Duration,
-    subscriptions: Mutex<Vec<Subscription>>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    key_delay: Duration,
+    /// By the sid in lower case; ordered, so that pages are stable.
+    subscriptions: BTreeMap<String, Subscription>,
+    /// By key: one look-up for the gateway however many subscriptions there are.
+    keys: HashMap<String, Known>,
+    /// The row version from which entity tags are made.
+    version: u64,
+}
+
+/// A key in the index.
+struct Known {
+    /// Whose: the sid in lower case.
+    owner: String,
+    /// When ARM wrote it.
+    since: SystemTime,
 }
 
 impl Store {
-    /// An empty store.
+    /// An empty store whose gateway does not know a new or changed key for `key_delay`.
     pub fn new(key_delay: Duration) -> Self {
-        Self { key_delay, subscriptions: Mutex::default() }
+        let inner = Inner { key_delay, subscriptions: BTreeMap::new(), keys: HashMap::new(), version: 0 };
+        Self { inner: Mutex::new(inner) }
+    }
+
+    /// How long the gateway does not know a new or changed key.
+    pub fn key_delay(&self) -> Duration {
+        self.lock().key_delay
+    }
+
+    /// Sets that delay, also for keys that are waiting for it already.
+    pub fn set_key_delay(&self, delay: Duration) {
+        self.lock().key_delay = delay;
     }
 
     /// Whose key that is, as far as the gateway knows at `now`.
-    pub fn holder_of(&self, _key: &str, _now: SystemTime) -> Option<Holder> {
-        let _ = &self.subscriptions;
-        todo!()
+    ///
+    /// Only the good news is late. A key that ARM has replaced, or whose subscription it has deleted or suspended, is
+    /// refused at once: the harsher of what APIM may do, and so the one that a client has to survive.
+    pub fn holder_of(&self, key: &str, now: SystemTime) -> Option<Holder> {
+        let inner = self.lock();
+        let known = inner.keys.get(key)?;
+        if now < known.since + inner.key_delay {
+            return None;
+        }
+        let subscription = inner.subscriptions.get(&known.owner)?;
+        Some(Holder {
+            sid: subscription.sid.clone(),
+            scope: subscription.scope.clone(),
+            state: subscription.state,
+        })
+    }
+
+    /// One subscription.
+    pub fn get(&self, sid: &str) -> Option<Subscription> {
+        self.lock().subscriptions.get(&sid.to_lowercase()).cloned()
+    }
+
+    /// At most `top` of those that `keep` accepts, after the first `skip`, ordered by sid; and how many it accepts in all.
+    pub fn page(
+        &self,
+        keep: impl Fn(&Subscription) -> bool,
+        skip: usize,
+        top: usize,
+    ) -> (Vec<Subscription>, usize) {
+        let inner = self.lock();
+        let mut page = Vec::new();
+        let mut count = 0;
+        for subscription in inner.subscriptions.values().filter(|candidate| keep(candidate)) {
+            if count >= skip && page.len() < top {
+                page.push(subscription.clone());
+            }
+            count += 1;
+        }
+        (page, count)
+    }
+
+    /// Creates or changes the subscription `sid`: `edit` gets it as it stands and gives it as it shall be.
+    ///
+    /// The name and the entity tag are the store's; what `edit` puts there does not count.
+    pub fn change(
+        &self,
+        sid: &str,
+        expect: Expect<'_>,
+        now: SystemTime,
+        edit: impl FnOnce(Option<&Subscription>) -> Subscription,
+    ) -> Result<Changed, Refused> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let owner = sid.to_lowercase();
+        let old = inner.subscriptions.get(&owner);
+        check(old, expect)?;
+
+        let mut new = edit(old);
+        new.sid = old.map_or_else(|| sid.to_owned(), |old| old.sid.clone());
+        inner.check_keys(&owner, &new)?;
+        inner.version += 1;
+        new.etag = STANDARD.encode(inner.version.to_be_bytes());
+
+        let old_keys = old.map(|old| [old.primary_key.clone(), old.secondary_key.clone()]);
+        let new_keys = [&new.primary_key, &new.secondary_key];
+        for key in old_keys.iter().flatten().filter(|key| !new_keys.contains(key)) {
+            inner.keys.remove(key);
+        }
+        for key in new_keys {
+            // A key that stays, even in the other slot, is known already and does not start to wait again.
+            inner.keys.entry(key.clone()).or_insert_with(|| Known { owner: owner.clone(), since: now });
+        }
+        let created = inner.subscriptions.insert(owner, new.clone()).is_none();
+        Ok(Changed { subscription: new, created })
+    }
+
+    /// Deletes the subscription `sid`, and with it its keys.
+    pub fn delete(&self, sid: &str, expect: Expect<'_>) -> Result<(), Refused> {
+        let mut inner = self.lock();
+        let owner = sid.to_lowercase();
+        let old = inner.subscriptions.get(&owner);
+        check(old, expect)?;
+        let Some(old) = inner.subscriptions.remove(&owner) else { return Err(Refused::Missing) };
+        inner.keys.remove(&old.primary_key);
+        inner.keys.remove(&old.secondary_key);
+        Ok(())
+    }
+
+    /// A panic of another holder of the lock can leave at worst one change half indexed, in an emulator: go on.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// A key opens for one subscription only: the gateway looks subscriptions up by it.
+    fn check_keys(&self, owner: &str, new: &Subscription) -> Result<(), Refused> {
+        let foreign = |key: &str| self.keys.get(key).is_some_and(|known| known.owner != owner);
+        if foreign(&new.primary_key) {
+            return Err(Refused::KeyTaken("primaryKey"));
+        }
+        if foreign(&new.secondary_key) || new.primary_key == new.secondary_key {
+            return Err(Refused::KeyTaken("secondaryKey"));
+        }
+        Ok(())
+    }
+}
+
+fn check(old: Option<&Subscription>, expect: Expect<'_>) -> Result<(), Refused> {
+    match (expect, old) {
+        (Expect::Nothing, _) | (Expect::Any, Some(_)) => Ok(()),
+        (Expect::Tag(tag), Some(old)) if old.etag == tag => Ok(()),
+        (Expect::Tag(_), Some(_)) => Err(Refused::Modified),
+        (Expect::Any | Expect::Tag(_), None) => Err(Refused::Missing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::from_unix;
+
+    const T0: u64 = 1_800_000_000;
+
+    fn subscription(primary: &str, secondary: &str) -> Subscription {
+        Subscription {
+            sid: String::new(),
+            scope: "/products/starter".to_owned(),
+            display_name: "one".to_owned(),
+            state: State::Active,
+            owner_id: None,
+            allow_tracing: None,
+            primary_key: primary.to_owned(),
+            secondary_key: secondary.to_owned(),
+            created_at: from_unix(T0),
+            expiration_date: None,
+            state_comment: None,
+            etag: String::new(),
+        }
+    }
+
+    fn put(store: &Store, sid: &str, primary: &str, secondary: &str, at: u64) -> Result<Changed, Refused> {
+        store.change(sid, Expect::Nothing, from_unix(at), |_| subscription(primary, secondary))
+    }
+
+    fn known(store: &Store, key: &str, at: u64) -> bool {
+        store.holder_of(key, from_unix(at)).is_some()
+    }
+
+    #[test]
+    fn a_new_key_is_known_after_the_delay_and_a_replaced_one_no_longer() {
+        let store = Store::new(Duration::from_secs(10));
+        put(&store, "ws", "p1", "s1", T0).map(|_| ()).unwrap();
+        assert!(!known(&store, "p1", T0 + 9));
+        assert!(known(&store, "p1", T0 + 10));
+
+        put(&store, "WS", "p2", "s1", T0 + 20).map(|_| ()).unwrap();
+        assert!(!known(&store, "p1", T0 + 20), "replaced");
+        assert!(!known(&store, "p2", T0 + 29), "not yet spread");
+        assert!(known(&store, "s1", T0 + 20), "the other key is untouched and does not wait again");
+        assert!(known(&store, "p2", T0 + 30));
+        store.set_key_delay(Duration::ZERO);
+        assert!(known(&store, "p2", T0 + 20), "a shorter delay counts for waiting keys");
+
+        store.delete("ws", Expect::Any).unwrap();
+        assert!(!known(&store, "p2", T0 + 99) && !known(&store, "s1", T0 + 99));
+        assert_eq!(store.delete("ws", Expect::Any), Err(Refused::Missing));
+    }
+
+    #[test]
+    fn keys_may_change_places() {
+        let store = Store::new(Duration::from_secs(10));
+        put(&store, "ws", "a", "b", T0).map(|_| ()).unwrap();
+        put(&store, "ws", "b", "a", T0 + 20).map(|_| ()).unwrap();
+        assert!(known(&store, "a", T0 + 20) && known(&store, "b", T0 + 20));
+    }
+
+    #[test]
+    fn a_key_belongs_to_one_subscription_in_one_slot() {
+        let store = Store::new(Duration::ZERO);
+        put(&store, "one", "a", "b", T0).map(|_| ()).unwrap();
+        assert_eq!(put(&store, "two", "c", "a", T0).err(), Some(Refused::KeyTaken("secondaryKey")));
+        assert_eq!(put(&store, "two", "b", "c", T0).err(), Some(Refused::KeyTaken("primaryKey")));
+        assert_eq!(put(&store, "two", "c", "c", T0).err(), Some(Refused::KeyTaken("secondaryKey")));
+        assert!(store.get("two").is_none(), "a refused create leaves nothing");
+        assert!(!known(&store, "c", T0));
+    }
+
+    #[test]
+    fn of_two_writers_with_one_tag_the_second_loses() {
+        let store = Store::new(Duration::ZERO);
+        let first = put(&store, "ws", "a", "b", T0).map(|changed| changed.subscription).ok().unwrap();
+        assert_eq!(first.etag, "AAAAAAAAAAE=");
+        let with_tag = |key: &str| {
+            store.change("ws", Expect::Tag(&first.etag), from_unix(T0), |_| subscription(key, "b")).err()
+        };
+        assert_eq!(with_tag("c"), None);
+        assert_eq!(with_tag("d"), Some(Refused::Modified));
+        assert_eq!(store.delete("ws", Expect::Tag(&first.etag)), Err(Refused::Modified));
+        assert_eq!(
+            store.change("no", Expect::Any, from_unix(T0), |_| subscription("x", "y")).err(),
+            Some(Refused::Missing)
+        );
+    }
+
+    #[test]
+    fn pages_are_cut_from_the_whole_in_order() {
+        let store = Store::new(Duration::ZERO);
+        for n in [3, 1, 2, 5, 4] {
+            put(&store, &format!("ws-{n}"), &format!("p{n}"), &format!("s{n}"), T0).map(|_| ()).unwrap();
+        }
+        let (page, count) = store.page(|candidate| candidate.sid != "ws-1", 1, 2);
+        assert_eq!(count, 4);
+        assert_eq!(page.iter().map(|s| s.sid.as_str()).collect::<Vec<_>>(), ["ws-3", "ws-4"]);
     }
 }
