@@ -36,7 +36,10 @@ use error::ArmError;
 use route::{Call, ServiceName};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 use subscriptions::{Context, Slot};
@@ -48,19 +51,21 @@ pub struct Arm {
     entra_keys: Arc<jwt::SigningKey>,
     /// By principal, level (tenant or subscription) and kind of operation.
     buckets: Mutex<HashMap<(String, &'static str, Kind), Bucket>>,
+    /// Requests so far.
+    count: AtomicU64,
 }
 
 impl Arm {
     /// ARM over `store`, for tokens signed with `entra_keys`.
     pub fn new(world: Arc<World>, store: Arc<Store>, entra_keys: Arc<jwt::SigningKey>) -> Self {
-        Self { world, store, entra_keys, buckets: Mutex::default() }
+        Self { world, store, entra_keys, buckets: Mutex::default(), count: AtomicU64::new(0) }
     }
 
     /// Answers `request` as of `now`: all that [`Service::answer`] does, with the time as an input.
     pub fn answer_at(&self, request: &Request, now: SystemTime) -> Response {
         let mut caller = None;
         let answer = self.gates(request, now, &mut caller).unwrap_or_else(|error| error.response());
-        let mut answer = trace::stamp(answer, request, now);
+        let mut answer = trace::stamp(answer, request, now, self.count.fetch_add(1, Ordering::Relaxed));
         answer.caller = caller.map(|caller| format!("app {}", caller.client));
         answer
     }

@@ -180,7 +180,7 @@ impl Store {
         (page, count)
     }
 
-    /// Creates or changes the subscription `sid`: `edit` gets it as it stands and gives it as it shall be.
+    /// Changes the subscription `sid`, or creates it out of `blank`; without `blank` one that is not there is refused.
     ///
     /// The name and the entity tag are the store's; what `edit` puts there does not count.
     pub fn change(
@@ -188,31 +188,35 @@ impl Store {
         sid: &str,
         expect: Expect<'_>,
         now: SystemTime,
-        edit: impl FnOnce(Option<&Subscription>) -> Subscription,
+        blank: Option<Subscription>,
+        edit: impl FnOnce(&mut Subscription),
     ) -> Result<Changed, Refused> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let owner = sid.to_lowercase();
-        let old = inner.subscriptions.get(&owner);
-        check(old, expect)?;
+        let old = inner.subscriptions.get(&owner).cloned();
+        check(old.as_ref(), expect)?;
 
-        let mut new = edit(old);
-        new.sid = old.map_or_else(|| sid.to_owned(), |old| old.sid.clone());
+        let mut new = old.clone().or(blank).ok_or(Refused::Missing)?;
+        edit(&mut new);
+        new.sid = old.as_ref().map_or_else(|| sid.to_owned(), |old| old.sid.clone());
         inner.check_keys(&owner, &new)?;
         inner.version += 1;
         new.etag = STANDARD.encode(inner.version.to_be_bytes());
 
-        let old_keys = old.map(|old| [old.primary_key.clone(), old.secondary_key.clone()]);
         let new_keys = [&new.primary_key, &new.secondary_key];
-        for key in old_keys.iter().flatten().filter(|key| !new_keys.contains(key)) {
-            inner.keys.remove(key);
+        for key in old.iter().flat_map(|old| [&old.primary_key, &old.secondary_key]) {
+            if !new_keys.contains(&key) {
+                inner.keys.remove(key);
+            }
         }
         for key in new_keys {
             // A key that stays, even in the other slot, is known already and does not start to wait again.
-            inner.keys.entry(key.clone()).or_insert_with(|| Known { owner: owner.clone(), since: now });
+            let known = || Known { owner: owner.clone(), since: now };
+            inner.keys.entry(key.clone()).or_insert_with(known);
         }
-        let created = inner.subscriptions.insert(owner, new.clone()).is_none();
-        Ok(Changed { subscription: new, created })
+        inner.subscriptions.insert(owner, new.clone());
+        Ok(Changed { subscription: new, created: old.is_none() })
     }
 
     /// Deletes the subscription `sid`, and with it its keys.
@@ -281,7 +285,19 @@ mod tests {
     }
 
     fn put(store: &Store, sid: &str, primary: &str, secondary: &str, at: u64) -> Result<Changed, Refused> {
-        store.change(sid, Expect::Nothing, from_unix(at), |_| subscription(primary, secondary))
+        put_if(store, sid, Expect::Nothing, primary, secondary, at)
+    }
+
+    fn put_if(
+        store: &Store,
+        sid: &str,
+        expect: Expect<'_>,
+        primary: &str,
+        secondary: &str,
+        at: u64,
+    ) -> Result<Changed, Refused> {
+        let new = subscription(primary, secondary);
+        store.change(sid, expect, from_unix(at), Some(new.clone()), |subscription| *subscription = new)
     }
 
     fn known(store: &Store, key: &str, at: u64) -> bool {
@@ -332,16 +348,13 @@ mod tests {
         let store = Store::new(Duration::ZERO);
         let first = put(&store, "ws", "a", "b", T0).map(|changed| changed.subscription).ok().unwrap();
         assert_eq!(first.etag, "AAAAAAAAAAE=");
-        let with_tag = |key: &str| {
-            store.change("ws", Expect::Tag(&first.etag), from_unix(T0), |_| subscription(key, "b")).err()
-        };
+        let with_tag = |key: &str| put_if(&store, "ws", Expect::Tag(&first.etag), key, "b", T0).err();
         assert_eq!(with_tag("c"), None);
         assert_eq!(with_tag("d"), Some(Refused::Modified));
         assert_eq!(store.delete("ws", Expect::Tag(&first.etag)), Err(Refused::Modified));
-        assert_eq!(
-            store.change("no", Expect::Any, from_unix(T0), |_| subscription("x", "y")).err(),
-            Some(Refused::Missing)
-        );
+        assert_eq!(put_if(&store, "no", Expect::Any, "x", "y", T0).err(), Some(Refused::Missing));
+        let update = store.change("no", Expect::Nothing, from_unix(T0), None, |_| ());
+        assert_eq!(update.err(), Some(Refused::Missing));
     }
 
     #[test]

@@ -127,7 +127,7 @@ mod tests {
         let start = from_unix(1_800_000_000);
         let mut bucket = Bucket::new(Kind::Deletes, start);
         while bucket.take(start).is_ok() {}
-        let earlier = start - Duration::from_secs(60);
+        let earlier = start - Duration::from_mins(1);
         assert!(bucket.take(earlier).is_err());
         assert_eq!(bucket.take(earlier + Duration::from_secs(1)), Ok(9));
     }

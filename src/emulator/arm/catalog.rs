@@ -53,8 +53,8 @@ pub(super) fn product_list(world: &World, request: &Request) -> Result<Value, Ar
     let window = Window::of(request)?;
     let all = products(world);
     let rows = all.iter().skip(window.skip).take(window.top);
-    let rows = rows.map(|known| product_contract(world, known)).collect();
-    Ok(paging::page(request, window, rows, all.len()))
+    let rows: Vec<Value> = rows.map(|known| product_contract(world, known)).collect();
+    Ok(paging::page(request, window, &rows, all.len()))
 }
 
 fn products(world: &World) -> Vec<&str> {

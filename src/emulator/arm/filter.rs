@@ -1,6 +1,6 @@
 //! `$filter` of `Subscription_List`: comparisons and text functions joined by `and`. Pure.
 //!
-//! The description allows OData; `or`, `not` and parentheses around conditions get a loud 501 here rather than a
+//! The description allows `OData`; `or`, `not` and parentheses around conditions get a loud 501 here rather than a
 //! guess. Text is compared without regard to case, as APIM's own store does.
 
 use super::error::ArmError;
@@ -104,10 +104,10 @@ impl Field {
     }
 }
 
-fn condition(text: &str) -> Result<Condition, ArmError> {
-    let (name, test, literal) = function(text).or_else(|| comparison(text)).ok_or_else(|| {
+fn condition(source: &str) -> Result<Condition, ArmError> {
+    let (name, test, literal) = function(source).or_else(|| comparison(source)).ok_or_else(|| {
         // The wording is ours: what APIM says of a filter that it does not understand is not known.
-        ArmError::not_implemented(&format!("this part of $filter: {text}"))
+        ArmError::not_implemented(&format!("this part of $filter: {source}"))
     })?;
     let unknown =
         || ArmError::field("$filter", format!("'{name}' is not a property that can be filtered by."));
@@ -119,24 +119,24 @@ fn condition(text: &str) -> Result<Condition, ArmError> {
 }
 
 /// `contains(displayName,'x')`; `substringof('x',displayName)` has its operands the other way round.
-fn function(text: &str) -> Option<(&str, Test, String)> {
-    let (function, rest) = text.split_once('(')?;
+fn function(source: &str) -> Option<(&str, Test, String)> {
+    let (function, rest) = source.split_once('(')?;
     let arguments = split(rest.strip_suffix(')')?, ",");
     let [first, second] = arguments[..] else { return None };
-    let (name, test, text) = match function.trim() {
+    let (name, test, quoted) = match function.trim() {
         "contains" => (first, Test::Contains, second),
         "startswith" => (first, Test::StartsWith, second),
         "endswith" => (first, Test::EndsWith, second),
         "substringof" => (second, Test::Contains, first),
         _ => return None,
     };
-    Some((name.trim(), test, literal(text)?))
+    Some((name.trim(), test, literal(quoted)?))
 }
 
 /// `displayName eq 'x'`
-fn comparison(text: &str) -> Option<(&str, Test, String)> {
-    let (name, rest) = text.split_once(' ')?;
-    let (operator, text) = rest.trim_start().split_once(' ')?;
+fn comparison(source: &str) -> Option<(&str, Test, String)> {
+    let (name, rest) = source.split_once(' ')?;
+    let (operator, quoted) = rest.trim_start().split_once(' ')?;
     let test = match operator {
         "eq" => Test::Eq,
         "ne" => Test::Ne,
@@ -146,7 +146,7 @@ fn comparison(text: &str) -> Option<(&str, Test, String)> {
         "lt" => Test::Lt,
         _ => return None,
     };
-    Some((name, test, literal(text)?))
+    Some((name, test, literal(quoted)?))
 }
 
 /// `'it''s'`

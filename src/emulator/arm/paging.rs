@@ -34,7 +34,7 @@ fn number(request: &Request, name: &'static str, min: usize) -> Result<Option<us
 }
 
 /// The answer: the page's rows, how many there are in all, and where the next ones are, if there are any.
-pub(super) fn page(request: &Request, window: Window, rows: Vec<Value>, count: usize) -> Value {
+pub(super) fn page(request: &Request, window: Window, rows: &[Value], count: usize) -> Value {
     let next = window.skip + rows.len();
     let mut page = json!({ "value": rows, "count": count });
     if next < count {

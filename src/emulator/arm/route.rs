@@ -195,8 +195,8 @@ mod tests {
     const SERVICE_PATH: &str =
         "/subscriptions/S/resourcegroups/rg%201/providers/microsoft.apimanagement/service/apim";
 
-    fn id(method: Method, path: &str) -> Option<&'static str> {
-        find(&method, path).map(|call| call.operation.id)
+    fn id(method: &Method, path: &str) -> Option<&'static str> {
+        find(method, path).map(|call| call.operation.id)
     }
 
     #[test]
@@ -210,17 +210,17 @@ mod tests {
 
     #[test]
     fn method_and_depth_decide() {
-        assert_eq!(id(Method::GET, SERVICE_PATH), Some("ApiManagementService_Get"));
-        assert_eq!(id(Method::PUT, SERVICE_PATH), None);
-        assert_eq!(id(Method::GET, &format!("{SERVICE_PATH}/subscriptions")), Some("Subscription_List"));
+        assert_eq!(id(&Method::GET, SERVICE_PATH), Some("ApiManagementService_Get"));
+        assert_eq!(id(&Method::PUT, SERVICE_PATH), None);
+        assert_eq!(id(&Method::GET, &format!("{SERVICE_PATH}/subscriptions")), Some("Subscription_List"));
         assert_eq!(
-            id(Method::HEAD, &format!("{SERVICE_PATH}/subscriptions/a")),
+            id(&Method::HEAD, &format!("{SERVICE_PATH}/subscriptions/a")),
             Some("Subscription_GetEntityTag")
         );
-        assert_eq!(id(Method::GET, &format!("{SERVICE_PATH}/subscriptions/a/b")), None);
-        assert_eq!(id(Method::GET, "/subscriptions"), Some("Subscriptions_List"));
-        assert_eq!(id(Method::GET, "/metadata/endpoints"), Some("Metadata_Endpoints"));
-        assert_eq!(id(Method::GET, "/tenants"), None);
+        assert_eq!(id(&Method::GET, &format!("{SERVICE_PATH}/subscriptions/a/b")), None);
+        assert_eq!(id(&Method::GET, "/subscriptions"), Some("Subscriptions_List"));
+        assert_eq!(id(&Method::GET, "/metadata/endpoints"), Some("Metadata_Endpoints"));
+        assert_eq!(id(&Method::GET, "/tenants"), None);
         let fragment = find(&Method::PUT, &format!("{SERVICE_PATH}/policyFragments/f")).unwrap();
         assert!(!fragment.operation.implemented);
     }

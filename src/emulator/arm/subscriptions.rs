@@ -7,10 +7,13 @@ use super::{
     subscription::{Draft, check_sid, contract},
     trace,
 };
-use crate::emulator::{
-    store::{Changed, Expect, Refused, State, Store, Subscription},
-    wire::{Request, Response},
-    world::World,
+use crate::{
+    emulator::{
+        store::{Changed, Expect, Refused, State, Store, Subscription},
+        wire::{Request, Response},
+        world::World,
+    },
+    error::{Class, Error},
 };
 use serde_json::json;
 use std::time::SystemTime;
@@ -38,8 +41,8 @@ impl Context<'_> {
         let window = Window::of(self.request)?;
         let filter = self.request.query("$filter").map(Filter::parse).transpose()?.unwrap_or_default();
         let (rows, count) = self.store.page(|candidate| filter.keeps(candidate), window.skip, window.top);
-        let rows = rows.iter().map(|row| contract(self.world, row)).collect();
-        Ok(Response::json(200, &paging::page(self.request, window, rows, count)))
+        let rows: Vec<_> = rows.iter().map(|row| contract(self.world, row)).collect();
+        Ok(Response::json(200, &paging::page(self.request, window, &rows, count)))
     }
 
     /// `Subscription_Get`.
@@ -58,14 +61,9 @@ impl Context<'_> {
     pub(super) fn put(&self, sid: &str) -> Outcome {
         check_sid(sid)?;
         let draft = Draft::create(&self.request.body, self.world)?;
-        // Drawn beforehand: the edit below cannot fail.
-        let spare = [self.new_key()?, self.new_key()?];
+        let blank = blank([new_key()?, new_key()?], self.now);
         let expect = expectation(self.request)?.unwrap_or(Expect::Nothing);
-        let changed = self.store.change(sid, expect, self.now, |old| {
-            let mut new = old.cloned().unwrap_or_else(|| blank(spare, self.now));
-            draft.apply(&mut new);
-            new
-        });
+        let changed = self.store.change(sid, expect, self.now, Some(blank), |entity| draft.apply(entity));
         match changed {
             Ok(Changed { subscription, created }) => {
                 Ok(self.entity(if created { 201 } else { 200 }, &subscription))
@@ -79,14 +77,9 @@ impl Context<'_> {
     /// `Subscription_Update`.
     pub(super) fn patch(&self, sid: &str) -> Outcome {
         let expect = required(expectation(self.request)?)?;
-        let current = self.find(sid)?;
+        self.find(sid)?;
         let draft = Draft::update(&self.request.body, self.world)?;
-        let changed = self.store.change(sid, expect, self.now, |old| {
-            // The store calls this only with what it has found: the precondition asks for it.
-            let mut new = old.cloned().unwrap_or(current);
-            draft.apply(&mut new);
-            new
-        })?;
+        let changed = self.store.change(sid, expect, self.now, None, |entity| draft.apply(entity))?;
         Ok(self.entity(200, &changed.subscription))
     }
 
@@ -109,15 +102,10 @@ impl Context<'_> {
 
     /// `Subscription_RegeneratePrimaryKey` and `Subscription_RegenerateSecondaryKey`.
     pub(super) fn regenerate(&self, sid: &str, slot: Slot) -> Outcome {
-        let current = self.find(sid)?;
-        let key = self.new_key()?;
-        self.store.change(sid, Expect::Any, self.now, |old| {
-            let mut new = old.cloned().unwrap_or(current);
-            match slot {
-                Slot::Primary => new.primary_key = key,
-                Slot::Secondary => new.secondary_key = key,
-            }
-            new
+        let key = new_key()?;
+        self.store.change(sid, Expect::Any, self.now, None, |entity| match slot {
+            Slot::Primary => entity.primary_key = key,
+            Slot::Secondary => entity.secondary_key = key,
         })?;
         Ok(Response::new(204, ""))
     }
@@ -129,11 +117,17 @@ impl Context<'_> {
     fn entity(&self, status: u16, subscription: &Subscription) -> Response {
         Response::json(status, &contract(self.world, subscription)).header("ETag", quoted(&subscription.etag))
     }
+}
 
-    #[allow(clippy::unused_self)] // reads as the other steps do
-    fn new_key(&self) -> Result<String, ArmError> {
-        trace::key().map_err(|error| ArmError::internal(&error))
-    }
+/// A key as APIM draws it: 32 hexadecimal digits.
+fn new_key() -> Result<String, ArmError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|why| {
+        ArmError::internal(
+            &Error::new(Class::Internal, "no random bytes from the system").why(why.to_string()),
+        )
+    })?;
+    Ok(trace::hex(&bytes))
 }
 
 impl From<Refused> for ArmError {
@@ -171,7 +165,7 @@ fn expectation(request: &Request) -> Result<Option<Expect<'_>>, ArmError> {
     if !request.headers.contains_key("if-match") {
         return Ok(None);
     }
-    match request.header("if-match").map(|value| value.trim()) {
+    match request.header("if-match").map(str::trim) {
         Some("*") => Ok(Some(Expect::Any)),
         Some(tag) if !tag.is_empty() && !tag.contains(',') => {
             let bare = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);

@@ -3,32 +3,21 @@
 use crate::{
     clock,
     emulator::wire::{Request, Response},
-    error::{Class, Error, Result},
 };
 use std::{fmt::Write as _, time::SystemTime};
 
-/// A random version 4 GUID in lower case.
-pub(super) fn guid() -> Result<String> {
-    let mut bytes: [u8; 16] = random()?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let text = hex(&bytes);
-    Ok([&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]].join("-"))
+/// The id of the `count`th request: a GUID of version 7 (RFC 9562), from the time and the count, so that ids are
+/// unique and stand in the order of the requests.
+fn request_id(now: SystemTime, count: u64) -> String {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let millis = since.as_millis() & 0xffff_ffff_ffff;
+    let bits = millis << 80 | 0x7 << 76 | 0x2 << 62 | u128::from(count & (u64::MAX >> 2));
+    let text = hex(&bits.to_be_bytes());
+    [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]].join("-")
 }
 
-/// A subscription key as APIM draws it: 32 hexadecimal digits.
-pub(super) fn key() -> Result<String> {
-    Ok(hex(&random::<16>()?))
-}
-
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|why| Error::new(Class::Internal, "no random bytes from the system").why(why.to_string()))?;
-    Ok(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
+/// Two lower-case hexadecimal digits for each byte.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
@@ -36,12 +25,11 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Adds the request ids and the cache and transport headers.
+/// Adds the request ids and the cache and transport headers to the answer to the `count`th request.
 ///
 /// The caller's correlation id is kept, and its request id is repeated if it asks for that, as ARM does.
-pub(super) fn stamp(answer: Response, request: &Request, now: SystemTime) -> Response {
-    // An answer without ids is better than none: without random bytes there is no worse to come.
-    let id = guid().unwrap_or_default();
+pub(super) fn stamp(answer: Response, request: &Request, now: SystemTime, count: u64) -> Response {
+    let id = request_id(now, count);
     let correlation = request.header("x-ms-correlation-request-id").filter(|id| is_id(id)).unwrap_or(&id);
     let instant = clock::rfc3339(now).replace(['-', ':'], "");
     let mut answer = answer
@@ -65,4 +53,17 @@ pub(super) fn stamp(answer: Response, request: &Request, now: SystemTime) -> Res
 /// Something like a GUID: it goes back into a header.
 fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_are_guids_in_order() {
+        let now = clock::from_unix(1_795_530_309);
+        assert_eq!(request_id(now, 1), "01a20df2-3d88-7000-8000-000000000001");
+        assert!(request_id(now, 1) < request_id(now, 2));
+        assert!(request_id(now, u64::MAX) < request_id(now + std::time::Duration::from_millis(1), 0));
+    }
 }
