@@ -116,12 +116,14 @@ revokes them afterwards. It exits as the command does.
     Exec(Exec),
     /// Print the published credentials
     #[command(after_help = "\
+Examples, for sh, bash and zsh; for fish; for scripts:
   eval \"$(apim-agent env)\"
   apim-agent env --format fish | source
   apim-agent env --format json | jq -r .ORDERS_TOKEN")]
     Env(Env),
     /// Show what is published, until when, and what comes next
     #[command(after_help = "\
+Example, for scripts:
   apim-agent status --json | jq .generation")]
     Status(Status),
     /// Renew all credentials now
@@ -162,8 +164,8 @@ pub struct Exec {
 /// `env`.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct Env {
-    /// For whom
-    #[arg(long, value_enum, default_value_t = Format::Sh)]
+    /// For whom: sh (also bash and zsh), fish, json or dotenv
+    #[arg(long, value_enum, default_value_t = Format::Sh, hide_possible_values = true)]
     pub format: Format,
 }
 
@@ -176,7 +178,7 @@ pub enum Format {
     Fish,
     /// One object
     Json,
-    /// `NAME=value`, for docker --env-file, systemd and dotenv libraries
+    /// `NAME=value`, for dotenv libraries and other readers of env files
     Dotenv,
 }
 
@@ -220,7 +222,7 @@ where
         && let Some(option) = run.options.first_given()
     {
         let text = format!(
-            "{option} only makes sense with --emulator\n\nfor example: apim-agent run --emulator {option} …"
+            "{option} only makes sense with --emulator\n\nfor example: apim-agent run --emulator --short-lives"
         );
         return Err(command().error(ErrorKind::MissingRequiredArgument, text));
     }

@@ -8,7 +8,7 @@ use url::Url;
 #[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Emulator options")]
 pub struct EmulatorOptions {
-    /// Renewals to watch: access tokens and keys live 20s, id tokens 60s; grace 4s
+    /// Access tokens and keys live 20s, id tokens 60s, and the grace is 4s
     #[arg(long)]
     pub short_lives: bool,
     /// How long access tokens live [default: 60 to 90 minutes, as at Entra]
@@ -20,7 +20,7 @@ pub struct EmulatorOptions {
     /// Lifetime of the default configuration's subscription key [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = life)]
     pub key_life: Option<Duration>,
-    /// How long an old key works after its successor is out [default: 60s or less]
+    /// How long an old key works on [default: 60s or a quarter of its life]
     #[arg(long, value_name = "DURATION", value_parser = span)]
     pub grace: Option<Duration>,
     /// How long the gateway does not know a new key [default: 0s]
@@ -32,7 +32,7 @@ pub struct EmulatorOptions {
     /// Calls a minute for each key at the gateway [default: 600]
     #[arg(long, value_name = "CALLS")]
     pub rate_limit: Option<u32>,
-    /// Role action that the workspace's identity holds, instead of all; repeatable
+    /// Role action that the identity holds, instead of all; repeatable
     #[arg(long, value_name = "ACTION")]
     pub role_action: Vec<String>,
     /// Another issuer that Entra trusts, for one subject or for all; repeatable

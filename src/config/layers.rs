@@ -74,7 +74,10 @@ impl Layers {
     /// Lays one value over what is there. An empty one or a token is a problem, wherever it stands.
     fn put(&mut self, entry: Entry) {
         let complaint = if entry.text.trim().is_empty() {
-            Some((format!("{} is empty", entry.path), "leave it out to get its default"))
+            Some((
+                format!("{} is empty", entry.path),
+                "allowed is a text that says something; a key without one is left out",
+            ))
         } else if is_token(&entry.text) {
             let what = format!("{} holds a token", entry.path);
             Some((what, "no secret belongs in the configuration; files and variables are given by name"))
