@@ -316,6 +316,22 @@ fn an_agent_is_found_although_the_configuration_is_broken() {
     assert_eq!(error.what, "workspace is an integer");
 }
 
+/// Depth costs stack when a parser recurses, and also when its tree is dropped. A file may be this long.
+#[test]
+fn deep_nesting_is_refused_and_not_followed() {
+    let deep = 40 * 1024;
+    for text in [
+        format!("{}a = 1", "a.".repeat(deep)),
+        format!("[{}a]", "a.".repeat(deep)),
+        format!("x = {}{}", "[".repeat(deep), "]".repeat(deep)),
+        format!("x = {}1{}", "{y=".repeat(deep), "}".repeat(deep)),
+    ] {
+        let error = Desk::new(Some(&text), &BASE).load().expect_err("nonsense");
+        assert_eq!(error.class, Class::Config);
+        assert!(error.to_string().len() < 2000, "the file comes back in the message");
+    }
+}
+
 proptest! {
     /// Nothing that a file can hold makes us panic, and what is complained about is a line that exists.
     #[test]
