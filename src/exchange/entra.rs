@@ -111,7 +111,7 @@ impl Exchange for Entra {
         .map_err(|error| refused_by_the_sdk(&error))?;
         let token = credential.get_token(&[scope], None).await;
         let token =
-            token.map_err(|error| transport::unwrap(&error).unwrap_or_else(|| refused_by_the_sdk(&error)))?;
+            token.map_err(|error| transport::from_azure(&error).unwrap_or_else(|| refused_by_the_sdk(&error)))?;
         let granted =
             reader.take().ok_or_else(|| Error::new(Class::Internal, "a token came without an answer"))?;
         Ok(AccessToken {
@@ -190,7 +190,7 @@ impl fmt::Debug for Reader {
 #[async_trait]
 impl HttpClient for Reader {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        self.send(request).await.map(transport::incoming).map_err(transport::wrap)
+        self.send(request).await.map(transport::incoming).map_err(transport::to_azure)
     }
 }
 

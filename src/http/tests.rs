@@ -30,7 +30,7 @@ async fn a_warmed_connection_is_the_one_that_is_used() {
 async fn requests_at_the_same_time_do_not_wait_for_each_other() {
     let server =
         Server::start(|number, _| if number == 0 { Reply::Nothing } else { Reply::json(200, "{}") }).await;
-    let client = server.client_within(Duration::from_millis(400));
+    let client = server.client();
     client.warm(&server.url).await;
     let hanging = client.send(server.request(Method::GET, "/hangs"));
     let other = async {
@@ -39,9 +39,10 @@ async fn requests_at_the_same_time_do_not_wait_for_each_other() {
         }
         client.send(server.request(Method::GET, "/answers")).await
     };
-    let (hanging, other) = tokio::join!(hanging, other);
-    assert_eq!(hanging.unwrap_err().class, Class::Unavailable);
-    assert_eq!(other.unwrap().status(), 200);
+    tokio::select! {
+        hanging = hanging => panic!("it came to an end: {:?}", hanging.map(|answer| answer.status())),
+        other = other => assert_eq!(other.unwrap().status(), 200),
+    }
 }
 
 #[tokio::test]
@@ -132,9 +133,10 @@ async fn answers_that_are_not_whole() {
 #[tokio::test]
 async fn a_server_that_hangs_meets_the_deadline() {
     let server = Server::start(|_, _| Reply::Nothing).await;
-    let client = server.client_within(Duration::from_millis(150));
+    // Long enough for a handshake on a busy machine.
+    let client = server.client_within(Duration::from_secs(1));
     let error = client.send(server.request(Method::GET, "/")).await.unwrap_err();
-    assert!(error.what.ends_with("timed out after 150ms"), "{error}");
+    assert!(error.what.ends_with("timed out after 1s"), "{error}");
     assert_eq!((error.why.as_deref(), error.class), (Some("waiting for the answer"), Class::Unavailable));
 }
 
@@ -144,7 +146,7 @@ async fn the_deadline_covers_the_handshake() {
     // Accepts, by the kernel's backlog, and never speaks.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/", silent.local_addr().unwrap());
-    let client = server.client_within(Duration::from_millis(150));
+    let client = server.client_within(Duration::from_millis(300));
     let error = client.send(Request::get(url).body(Bytes::new()).unwrap()).await.unwrap_err();
     assert_eq!(error.why.as_deref(), Some("in the TLS handshake"));
 }
@@ -251,7 +253,7 @@ async fn our_error_comes_back_out_of_the_azure_pipeline() {
     let pipeline = azure_core::http::Pipeline::new(None, None, options, Vec::new(), Vec::new(), None);
     let mut request = azure_core::http::Request::new(server.url.clone(), azure_core::http::Method::Get);
     let error = pipeline.send(&azure_core::http::Context::new(), &mut request, None).await.unwrap_err();
-    let ours = transport::unwrap(&error).unwrap();
+    let ours = transport::from_azure(&error).unwrap();
     assert!(ours.what.contains("before its answer was whole"), "{ours}");
     assert_eq!(server.seen().len(), 1);
 }

@@ -40,8 +40,8 @@ pub(super) fn config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>> {
 
 /// The private CA first, then the system's roots: a certificate is good if either vouches for it.
 ///
-/// The reason for two stores is time. Reading the system's 150 roots takes longer than all of our requests to an
-/// emulator, and with a private CA they are often not needed.
+/// The reason for two stores is time. Reading the system's 145 roots from Debian's 290 files takes 2.4 ms, and 15 ms
+/// when they are not in the page cache (measured, release build), and with a private CA they are often not needed.
 #[derive(Debug)]
 struct Trust {
     provider: Arc<CryptoProvider>,

@@ -33,19 +33,19 @@ impl Client {
 #[async_trait]
 impl HttpClient for Client {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let answer = self.send(outgoing(request).map_err(wrap)?).await.map_err(wrap)?;
+        let answer = self.send(outgoing(request).map_err(to_azure)?).await.map_err(to_azure)?;
         Ok(incoming(answer))
     }
 }
 
 /// Our error inside the SDK's. The kind is one that the SDK would not retry even if it were allowed to.
-pub fn wrap(error: Error) -> azure_core::Error {
+pub fn to_azure(error: Error) -> azure_core::Error {
     let message = error.what.clone();
     azure_core::Error::with_error(ErrorKind::Other, error, message)
 }
 
 /// Our error out of the SDK's, however deep it wrapped it. `None` if it did not come from our transport.
-pub fn unwrap(error: &azure_core::Error) -> Option<Error> {
+pub fn from_azure(error: &azure_core::Error) -> Option<Error> {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = next {
         if let Some(ours) = error.downcast_ref::<Error>() {

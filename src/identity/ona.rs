@@ -188,8 +188,9 @@ mod tests {
 
     #[tokio::test]
     async fn refusals_and_nonsense() {
+        type Case = (fn() -> Reply, Class, &'static str);
         let html = || testing::answer(200, &[("content-type", "text/html")], "<html>the-bearer");
-        let cases: Vec<(fn() -> Reply, Class, &str)> = vec![
+        let cases: [Case; 8] = [
             (
                 || {
                     Reply::Answer(testing::answer(

@@ -70,7 +70,7 @@ mod tests {
     use std::time::Duration;
 
     fn token(sub: &str) -> String {
-        let exp = clock::unix(clock::now() + Duration::from_secs(3600));
+        let exp = clock::unix(clock::now() + Duration::from_hours(1));
         jwt(&json!({"iss": "i", "sub": sub, "aud": "a", "exp": exp}))
     }
 
