@@ -110,8 +110,8 @@ impl Exchange for Entra {
         )
         .map_err(|error| refused_by_the_sdk(&error))?;
         let token = credential.get_token(&[scope], None).await;
-        let token =
-            token.map_err(|error| transport::from_azure(&error).unwrap_or_else(|| refused_by_the_sdk(&error)))?;
+        let token = token
+            .map_err(|error| transport::from_azure(&error).unwrap_or_else(|| refused_by_the_sdk(&error)))?;
         let granted =
             reader.take().ok_or_else(|| Error::new(Class::Internal, "a token came without an answer"))?;
         Ok(AccessToken {
