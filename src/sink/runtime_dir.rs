@@ -348,3 +348,23 @@ fn none_fits(refusals: &[Refusal], uid: u32) -> Error {
              mkdir -m 700 /dev/shm/apim-agent-{uid}, or --runtime-dir with a folder on one"
         ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_no_place_fits_each_is_named_with_what_is_wrong_and_what_mends_it() {
+        let refusal = |place: &str, fix: Option<&str>| Refusal {
+            place: place.into(),
+            why: "is wrong".to_owned(),
+            fix: fix.map(str::to_owned),
+        };
+        let error =
+            none_fits(&[refusal("/run/apim-agent", None), refusal("/tmp/x", Some("chmod 700 /tmp/x"))], 7);
+        assert_eq!(error.exit_code(), 78);
+        let why = "/run/apim-agent is wrong\n/tmp/x is wrong; to mend it: chmod 700 /tmp/x";
+        assert_eq!(error.why.as_deref(), Some(why));
+        assert!(error.fix.is_some_and(|fix| fix.contains("mkdir -m 700 /dev/shm/apim-agent-7")));
+    }
+}
