@@ -18,7 +18,7 @@ use crate::{
 use azure_core::http::{
     ClientOptions, Context, Method, Pipeline, PipelineSendOptions, RawResponse, Request, RetryOptions,
     Transport, Url,
-    headers::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, RETRY_AFTER},
+    headers::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, RETRY_AFTER},
 };
 use bytes::Bytes;
 use serde::Serialize;
@@ -209,6 +209,7 @@ impl Arm {
         url.set_path(&format!("{}/subscriptions/{sid}", self.service.path()));
         url.query_pairs_mut().append_pair("api-version", API_VERSION);
         let mut request = Request::new(url, method);
+        request.insert_header(ACCEPT, "application/json");
         if let Some(etag) = if_match {
             request.insert_header(IF_MATCH, etag.to_owned());
         }
