@@ -1,5 +1,7 @@
 //! The emulator from outside: over TLS, through the proxy, with faults, until it stops.
 
+#![allow(clippy::unwrap_used)] // a test's helpers may panic as the tests themselves do
+
 use apim_agent::emulator::{Emulator, Options, Ready};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Bytes, client::conn::http1};

@@ -191,9 +191,9 @@ mod tests {
 
     fn ask(codec: &str, body: impl Into<bytes::Bytes>) -> Request {
         request("POST", PATH)
-            .with("content-type", codec)
-            .with("authorization", "Bearer the-bearer")
-            .body(body)
+            .with_header("content-type", codec)
+            .with_header("authorization", "Bearer the-bearer")
+            .with_body(body)
     }
 
     fn at() -> SystemTime {
@@ -241,11 +241,11 @@ mod tests {
         check(&ask("application/proto", ""), 400, "invalid_argument");
         check(&ask("text/plain", "{}"), 415, "");
         check(
-            &ask(json, r#"{"audience":["a"]}"#).with("authorization", "Bearer other"),
+            &ask(json, r#"{"audience":["a"]}"#).with_header("authorization", "Bearer other"),
             401,
             "unauthenticated",
         );
-        check(&request("POST", PATH).with("content-type", json), 401, "unauthenticated");
+        check(&request("POST", PATH).with_header("content-type", json), 401, "unauthenticated");
         check(&request("GET", PATH), 405, "");
     }
 }

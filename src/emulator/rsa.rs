@@ -42,7 +42,7 @@ pub(super) fn generate() -> Result<(RsaKeyPair, Vec<u8>)> {
             let other = scope.spawn(prime);
             let p = prime();
             let q = other.join().map_err(|_| failed("the thread that looked for a prime panicked"));
-            Ok((p?, q??))
+            Ok::<_, Error>((p?, q??))
         })?;
         if p != q {
             return assemble(&p, &q);

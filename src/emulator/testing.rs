@@ -19,12 +19,12 @@ pub(super) fn request(method: &str, target: &str) -> Request {
 }
 
 impl Request {
-    pub(super) fn with(mut self, header: &'static str, value: &str) -> Self {
+    pub(super) fn with_header(mut self, header: &'static str, value: &str) -> Self {
         self.headers.insert(header, value.parse().unwrap());
         self
     }
 
-    pub(super) fn body(mut self, body: impl Into<Bytes>) -> Self {
+    pub(super) fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
     }

@@ -48,8 +48,8 @@ impl Stage {
     async fn post(&self, tenant: &str, form: &[(&str, String)]) -> (u16, Value) {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let request = request("POST", &format!("/{tenant}/oauth2/v2.0/token?client-request-id=my-id"))
-            .with("content-type", "application/x-www-form-urlencoded; charset=utf-8")
-            .body(body);
+            .with_header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+            .with_body(body);
         assert_eq!(self.entra.operation(&request), Some("Entra_Token"));
         let answer = self.entra.token(tenant, &request, clock::from_unix(NOW)).await;
         (answer.status, serde_json::from_slice(&answer.body).unwrap())
