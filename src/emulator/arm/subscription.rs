@@ -40,8 +40,7 @@ pub(super) struct Draft {
 impl Draft {
     /// The body of a PUT; `scope` and `displayName` are required.
     pub(super) fn create(body: &[u8], world: &World) -> Result<Self, ArmError> {
-        let body = parse(body)?;
-        let mut fields = Fields { properties: properties(&body)?, refused: Vec::new() };
+        let mut fields = Fields { properties: properties(body)?, refused: Vec::new() };
         let draft = Self::common(&mut fields, world);
         if draft.scope.is_none() && !fields.is_refused("scope") {
             fields.refuse("scope", "Scope is required.");
@@ -54,15 +53,14 @@ impl Draft {
 
     /// The body of a PATCH.
     pub(super) fn update(body: &[u8], world: &World) -> Result<Self, ArmError> {
-        let body = parse(body)?;
-        let mut fields = Fields { properties: properties(&body)?, refused: Vec::new() };
+        let mut fields = Fields { properties: properties(body)?, refused: Vec::new() };
         let mut draft = Self::common(&mut fields, world);
         draft.state_comment = fields.text("stateComment", 0, usize::MAX);
         draft.expiration_date = fields.date("expirationDate");
         fields.finish(draft, world)
     }
 
-    fn common(fields: &mut Fields<'_>, world: &World) -> Self {
+    fn common(fields: &mut Fields, world: &World) -> Self {
         Self {
             scope: fields.scope(world),
             display_name: fields.text("displayName", 1, 100),
@@ -133,36 +131,36 @@ pub(super) fn contract(world: &World, subscription: &Subscription) -> Value {
     })
 }
 
-fn parse(body: &[u8]) -> Result<Value, ArmError> {
+/// The `properties` of a body. They are optional in the description: SDKs leave them out of a PATCH that changes
+/// nothing.
+fn properties(body: &[u8]) -> Result<Map<String, Value>, ArmError> {
     let invalid = |why: &str| {
         let message = format!("The request content was invalid and could not be deserialized: '{why}'.");
         ArmError::new(400, "InvalidRequestContent", message)
     };
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(body)) => Ok(Value::Object(body)),
-        Ok(_) => Err(invalid("the content is not an object")),
+    let mut body = match serde_json::from_slice(body) {
+        Ok(Value::Object(body)) => body,
+        Ok(_) => return Err(invalid("the content is not an object")),
         // Position and kind only: the text around it may be a key.
-        Err(error) => Err(invalid(&format!(
-            "{:?} at line {}, column {}",
-            error.classify(),
-            error.line(),
-            error.column()
-        ))),
+        Err(error) => {
+            let why = format!("{:?} at line {}, column {}", error.classify(), error.line(), error.column());
+            return Err(invalid(&why));
+        }
+    };
+    match body.remove("properties") {
+        Some(Value::Object(properties)) => Ok(properties),
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(_) => Err(ArmError::field("properties", "Properties must be an object.")),
     }
 }
 
-fn properties(body: &Value) -> Result<&Map<String, Value>, ArmError> {
-    let properties = body.get("properties").and_then(Value::as_object);
-    properties.ok_or_else(|| ArmError::field("properties", "Properties must be an object."))
-}
-
 /// The properties of a request, and what was wrong with them so far.
-struct Fields<'a> {
-    properties: &'a Map<String, Value>,
+struct Fields {
+    properties: Map<String, Value>,
     refused: Vec<Detail>,
 }
 
-impl Fields<'_> {
+impl Fields {
     fn refuse(&mut self, target: &'static str, message: impl Into<String>) {
         self.refused.push(Detail { target, message: message.into() });
     }
@@ -349,6 +347,7 @@ mod tests {
     #[test]
     fn every_wrong_field_is_named_at_once() {
         assert_eq!(targets(&json!({})), ["scope", "displayName"]);
+        assert_eq!(targets(&Value::Null), ["scope", "displayName"]);
         let all = json!({
             "scope": "x", "displayName": "", "state": "Active", "ownerId": "/groups/1", "allowTracing": "yes",
             "primaryKey": "", "secondaryKey": "k".repeat(257),
@@ -385,7 +384,9 @@ mod tests {
         let draft = Draft::update(&body(&properties), &World::default()).ok().unwrap();
         assert_eq!(draft.expiration_date.map(crate::clock::rfc3339).as_deref(), Some("2026-11-24T14:00:00Z"));
         assert!(Draft::update(&body(&json!({ "expirationDate": "soon" })), &World::default()).is_err());
+        assert!(Draft::update(b"{}", &World::default()).is_ok(), "a PATCH may change nothing");
         assert!(Draft::update(b"[]", &World::default()).is_err());
+        assert!(Draft::update(br#"{"properties":7}"#, &World::default()).is_err());
     }
 
     #[test]
