@@ -1,1 +1,176 @@
-//! The flow, wired.
+//! The flow, wired: identity -> exchange -> lease -> sink, kept going by the lifecycle.
+
+use crate::{
+    clock,
+    config::Config,
+    error::Result,
+    exchange::{AccessToken, Exchange, entra::Entra},
+    http::{self, Client},
+    identity::select::{self, Lookup},
+    lease,
+    lifecycle::{
+        control,
+        driver::{Command, Driver, Entry, Notice, Observer, Outcome},
+        machine::{Machine, Spec},
+        schedule,
+        status::{About, AboutCredential},
+    },
+    sink::{publisher::EnvFile, runtime_dir::RuntimeDir},
+};
+use async_trait::async_trait;
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{net::UnixListener, sync::mpsc};
+use url::Url;
+
+/// Watches an agent's life. Called on its only thread, so it must not wait.
+pub trait Watch: Send + Sync {
+    /// An access token was issued for `scope`.
+    fn exchanged(&self, scope: &str, token: &AccessToken, took: Duration);
+    /// The driver did something; `machine` is the state after it.
+    fn notice(&self, notice: &Notice<'_>, machine: &Machine);
+}
+
+/// An agent, put together and not yet started: it holds the runtime directory and has asked nobody for anything.
+pub struct Agent {
+    driver: Driver,
+    directory: Arc<RuntimeDir>,
+    listener: UnixListener,
+    about: About,
+}
+
+impl Agent {
+    /// Wires one agent into a runtime directory that is ours: proved to be RAM, and locked. Needs a tokio runtime.
+    pub fn assemble(
+        config: &Config,
+        lookup: &Lookup,
+        directory: RuntimeDir,
+        watch: impl FnOnce(&About) -> Arc<dyn Watch>,
+    ) -> Result<Self> {
+        let directory = Arc::new(directory);
+        let variable = |name: &str| lookup(name).or_else(|| lookup(&name.to_lowercase()));
+        let http = Client::new(&http::Options {
+            ca_file: config.ca_file.clone(),
+            timeout: config.request_timeout,
+            proxy: variable("HTTPS_PROXY"),
+            no_proxy: variable("NO_PROXY"),
+        })?;
+        let sink = EnvFile::new(Arc::clone(&directory), text(&config.gateway.url));
+        let about = about(config, &sink);
+        let watch = watch(&about);
+        let identity = select::source(&config.identity, &http, lookup);
+        let entra = Entra::new(&config.entra, &config.identity.audience, identity, &http)?;
+        let exchange: Arc<dyn Exchange> = Arc::new(Watched { inner: entra, watch: Arc::clone(&watch) });
+        let lessors = lease::lessors(config, &exchange, &http)?;
+        let specs = config.credentials.iter().zip(&lessors);
+        let specs =
+            specs.map(|(credential, lessor)| Spec { grace: credential.grace, retires: lessor.retires() });
+        let machine = Machine::new(specs, config.revoke_timeout, seed(&config.workspace));
+        let entries = config.credentials.iter().zip(lessors);
+        let entries = entries.map(|(credential, lessor)| Entry {
+            name: credential.name.clone(),
+            env: credential.env.clone(),
+            lessor,
+        });
+        let driver = Driver::new(
+            entries.collect(),
+            machine,
+            Box::new(sink),
+            Box::new(Told(watch)),
+            config.request_timeout,
+        );
+        let listener = control::bind(&directory)?;
+        Ok(Self { driver, directory, listener, about })
+    }
+
+    /// What does not change while it lives.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// Lives as long as `work` does, or until somebody asks for the end over the control socket; then wipes, revokes
+    /// and removes what is ours. What `work` came to is there unless the end came first.
+    pub async fn live<T>(
+        self,
+        work: impl AsyncFnOnce(mpsc::Sender<Command>) -> T,
+    ) -> Result<(Outcome, Option<T>)> {
+        let (commands, inbox) = mpsc::channel(16);
+        let server = control::serve(self.listener, commands.clone(), self.about);
+        let mut done = None;
+        let worked = async {
+            done = Some(work(commands.clone()).await);
+            // The driver may have ended by itself, and then wants no telling.
+            let _ = commands.send(Command::Stop).await;
+            std::future::pending::<()>().await;
+        };
+        let outcome = tokio::select! {
+            outcome = self.driver.run(inbox) => outcome,
+            () = async { tokio::join!(server, worked); } => unreachable!("neither ends before the driver"),
+        };
+        self.directory.remove()?;
+        Ok((outcome, done))
+    }
+}
+
+/// The runtime directory of a configuration's workspace: opened, proved to be RAM, and locked for this process.
+pub fn directory(config: &Config, xdg_runtime_dir: Option<&Path>) -> Result<RuntimeDir> {
+    RuntimeDir::open(config.runtime_dir.as_deref(), xdg_runtime_dir, &config.workspace)
+}
+
+fn about(config: &Config, sink: &EnvFile) -> About {
+    let credentials = config.credentials.iter().map(|credential| AboutCredential {
+        name: credential.name.clone(),
+        kind: credential.kind,
+        scope: credential.scope.clone(),
+        env: credential.env.clone(),
+    });
+    About {
+        workspace: config.workspace.clone(),
+        pid: std::process::id(),
+        env_file: sink.path().display().to_string(),
+        gateway: text(&config.gateway.url),
+        started_at: clock::now(),
+        credentials: credentials.collect(),
+    }
+}
+
+/// A base URL as people write it.
+fn text(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+/// Tells of every exchange.
+struct Watched {
+    inner: Entra,
+    watch: Arc<dyn Watch>,
+}
+
+#[async_trait]
+impl Exchange for Watched {
+    async fn exchange(&self, scope: &str) -> Result<AccessToken> {
+        let start = clock::now();
+        let token = self.inner.exchange(scope).await?;
+        self.watch.exchanged(scope, &token, clock::now().duration_since(start).unwrap_or_default());
+        Ok(token)
+    }
+}
+
+/// The driver's observer.
+struct Told(Arc<dyn Watch>);
+
+impl Observer for Told {
+    fn notice(&mut self, notice: &Notice<'_>, machine: &Machine) {
+        self.0.notice(notice, machine);
+    }
+}
+
+/// Workspaces that start together must not renew together.
+fn seed(workspace: &str) -> u64 {
+    let started = clock::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let spread =
+        workspace.bytes().fold(started.subsec_nanos().into(), |seed: u64, byte| seed ^ u64::from(byte));
+    schedule::mix(spread ^ u64::from(std::process::id()))
+}

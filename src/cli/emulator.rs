@@ -1,5 +1,6 @@
 //! `apim-agent emulator`: the Azure parts alone, until a signal.
 
+use super::{runtime, signals::Signals};
 use crate::{
     emulator::{Emulator, Options, Ready},
     error::{Class, Error, Result},
@@ -9,18 +10,13 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
 };
-use tokio::{
-    runtime,
-    signal::unix::{Signal, SignalKind, signal},
-};
 
 /// Starts the emulator, writes the ready file, says where everything is, and serves until SIGINT, SIGTERM or SIGHUP.
 /// The emulator's files and the ready file are gone when it returns.
 pub fn run(options: Options, ready_file: Option<PathBuf>) -> Result<()> {
-    let runtime =
-        runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
+    let runtime = runtime()?;
     // Before the ready file: who waits for that file may send the signal at once.
-    let signals = runtime.block_on(async { signals() }).map_err(|error| failed(&error))?;
+    let mut signals = runtime.block_on(async { Signals::catch() })?;
     let emulator = Emulator::start(options)?;
     let _ready_file = ready_file.map(|path| ReadyFile::write(path, emulator.ready())).transpose()?;
     match io::stdout().write_all(summary(emulator.ready()).as_bytes()).and_then(|()| io::stdout().flush()) {
@@ -28,7 +24,7 @@ pub fn run(options: Options, ready_file: Option<PathBuf>) -> Result<()> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(failed(&error)),
         _ => {}
     }
-    runtime.block_on(any(signals));
+    runtime.block_on(signals.next());
     emulator.stop();
     Ok(())
 }
@@ -49,24 +45,11 @@ fn summary(ready: &Ready) -> String {
     format!("The emulated Azure is up; Ctrl-C ends it.\n{lines}")
 }
 
-fn signals() -> io::Result<[Signal; 3]> {
-    Ok([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?])
-}
-
-/// The first signal of any kind.
-async fn any([mut interrupt, mut terminate, mut hangup]: [Signal; 3]) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
-    }
-}
-
 /// Removed when dropped, so on each way out.
-struct ReadyFile(PathBuf);
+pub(super) struct ReadyFile(PathBuf);
 
 impl ReadyFile {
-    fn write(path: PathBuf, ready: &Ready) -> Result<Self> {
+    pub(super) fn write(path: PathBuf, ready: &Ready) -> Result<Self> {
         ready.write(&path)?;
         Ok(Self(path))
     }
@@ -88,5 +71,5 @@ fn remove(path: &Path) {
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Error {
-    Error::new(Class::Internal, "Cannot run the emulator").why(error.to_string())
+    Error::new(Class::Internal, "the emulator cannot say where it is").why(error.to_string())
 }

@@ -1,10 +1,109 @@
 //! Flags to plain data; one file a command.
 
+pub mod ambient;
 pub mod args;
-pub mod emulator_args;
 pub mod emulator;
+pub mod emulator_args;
+mod env;
+mod exec;
+mod run;
+mod signals;
+mod status;
+mod timeline;
+
+use crate::{
+    error::{Class, Error, Result},
+    lifecycle::control::Client,
+    sys,
+};
+use ambient::Ambient;
+use args::{Args, Command, Global, Log};
+use std::{fmt::Write as _, io::Write as _, process::ExitCode};
+use tracing_subscriber::filter::LevelFilter;
 
 /// Runs the command line.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let args = match args::parse(std::env::args_os()) {
+        Ok(args) => args,
+        Err(error) => {
+            // Nobody may be reading; the exit code tells all the same.
+            let _ = error.print();
+            return args::exit_code(&error).into();
+        }
+    };
+    log_to_stderr(args.global.log);
+    dispatch(&args).unwrap_or_else(|error| {
+        tell(&error);
+        error.exit_code().into()
+    })
+}
+
+fn dispatch(args: &Args) -> Result<ExitCode> {
+    let before = sys::harden()?;
+    let ambient = Ambient::read()?;
+    let global = &args.global;
+    match &args.command {
+        Command::Run(command) => run::run(command, global, &ambient),
+        Command::Exec(command) => exec::exec(command, global, &ambient, before),
+        Command::Env(command) => env::env(*command, global, &ambient),
+        Command::Status(command) => status::status(*command, global, &ambient),
+        Command::Refresh => status::refresh(global, &ambient),
+        Command::Emulator(command) => {
+            emulator::run(run::emulator_options(&command.options), command.ready_file.clone())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// A failure in its three parts, each on lines of its own.
+fn tell(error: &Error) {
+    let mut text = format!("apim-agent: {}\n", error.what);
+    for (label, part) in [("why", &error.why), ("fix", &error.fix)] {
+        if let Some(part) = part {
+            let _ = writeln!(text, "  {label}: {}", part.trim_end().replace('\n', "\n       "));
+        }
+    }
+    // Nobody may be reading; the exit code tells all the same.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+fn log_to_stderr(log: Log) {
+    let level = match log {
+        Log::Off => LevelFilter::OFF,
+        Log::Error => LevelFilter::ERROR,
+        Log::Warn => LevelFilter::WARN,
+        Log::Info => LevelFilter::INFO,
+        Log::Debug => LevelFilter::DEBUG,
+        Log::Trace => LevelFilter::TRACE,
+    };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+/// Everything of ours runs on one thread.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(Class::Internal, "cannot start the event loop").why(error.to_string()))
+}
+
+/// The agent that runs for this workspace, if one does.
+fn running(global: &Global, ambient: &Ambient) -> Result<Option<Client>> {
+    let place = ambient.place(global)?;
+    Client::find(place.runtime_dir.as_deref(), ambient.xdg_runtime_dir().as_deref(), &place.workspace)
+}
+
+/// The agent that runs for this workspace, or why there is none.
+fn must_run(global: &Global, ambient: &Ambient) -> Result<Client> {
+    let place = ambient.place(global)?;
+    let xdg = ambient.xdg_runtime_dir();
+    Client::find(place.runtime_dir.as_deref(), xdg.as_deref(), &place.workspace)?.ok_or_else(|| {
+        let error =
+            Error::new(Class::Unavailable, format!("no agent runs for workspace {}", place.workspace))
+                .fix("start one: apim-agent run (or, without Azure: apim-agent run --emulator)");
+        match place.doubt {
+            Some(doubt) => error.why(format!("the configuration could not be read: {doubt}")),
+            None => error,
+        }
+    })
 }

@@ -28,6 +28,7 @@ pub use layers::Entry;
 
 use crate::error::{Error, Result};
 use std::{
+    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -225,4 +226,13 @@ pub enum Kind {
     AccessToken,
     /// An APIM subscription of its own.
     SubscriptionKey,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AccessToken => "access-token",
+            Self::SubscriptionKey => "subscription-key",
+        })
+    }
 }

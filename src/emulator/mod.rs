@@ -20,7 +20,6 @@ pub mod store;
 mod testing;
 mod tls;
 mod trust;
-mod unfinished;
 pub mod wire;
 pub mod world;
 
@@ -103,6 +102,12 @@ pub struct Ready {
     pub foreign_product: String,
     /// Scope of access tokens for the echo API, such as `api://echo/.default`.
     pub api_scope: String,
+    /// With `run --emulator`: what the agent publishes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env_file: Option<PathBuf>,
+    /// With `run --emulator`: the agent's process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
 }
 
 impl Ready {

@@ -2,18 +2,20 @@
 
 use super::{
     Options, Ready,
+    arm::Arm,
     control::Control,
     entra::Entra,
     faults::Faults,
     files::Folder,
+    gateway::Gateway,
     issuer::{ENTRA_AUDIENCE, Issuer, subject},
     journal::Journal,
     jwt::SigningKey,
     proxy::{self, Targets},
     server::{self, Shared},
+    store::Store,
     tls::{self, Tls},
     trust::{Network, Trust, TrustedIssuer},
-    unfinished::Unfinished,
     wire::Service,
     world::World,
 };
@@ -64,6 +66,7 @@ impl Emulator {
         credentials.extend(options.trust);
         let trust = Trust::new(credentials, Box::new(Network::new(ca_file)));
         let entra_keys = Arc::new(entra_keys);
+        let store = Arc::new(Store::new(world.key_delay));
         let (faults, journal) = (Arc::<Faults>::default(), Arc::<Journal>::default());
         let shared = Arc::new(Shared {
             faults: faults.clone(),
@@ -73,11 +76,9 @@ impl Emulator {
         });
         let services: [(TcpListener, Arc<dyn Service>); 5] = [
             (listeners.identity, issuer.clone()),
-            (listeners.entra, Arc::new(Entra::new(world.clone(), entra_keys, trust))),
-            // With arm and gateway in place: one `store::Store::new(world.key_delay)` for both, and
-            // `Arm::new(world.clone(), store.clone(), entra_keys.clone())`, `Gateway::new(world, store, entra_keys)`.
-            (listeners.arm, Arc::new(Unfinished("arm"))),
-            (listeners.gateway, Arc::new(Unfinished("gateway"))),
+            (listeners.entra, Arc::new(Entra::new(world.clone(), entra_keys.clone(), trust))),
+            (listeners.arm, Arc::new(Arm::new(world.clone(), store.clone(), entra_keys.clone()))),
+            (listeners.gateway, Arc::new(Gateway::new(world.clone(), store, entra_keys))),
             (
                 listeners.control,
                 Arc::new(Control { faults: faults.clone(), journal: journal.clone(), ready: ready.clone() }),
@@ -236,6 +237,8 @@ fn ready(
         product: world.product.clone(),
         foreign_product: world.foreign_product.clone(),
         api_scope: format!("{}/.default", world.api_audience),
+        env_file: None,
+        pid: None,
     }
 }
 

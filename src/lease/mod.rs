@@ -12,6 +12,8 @@ pub mod probe;
 pub mod random;
 pub mod subscription_key;
 pub mod verdict;
+#[cfg(test)]
+mod wire_tests;
 
 use crate::{
     config::{Config, Credential, Kind},

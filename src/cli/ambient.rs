@@ -1,0 +1,69 @@
+//! The one place that reads the environment, the current folder and the host's name. Everything else gets values.
+
+use super::args::Global;
+use crate::{
+    config::{self, Choice, Config, Entry, Env, Inputs, Place},
+    error::{Class, Error, Result},
+    identity::select::Lookup,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What surrounds the process, read once.
+pub struct Ambient {
+    env: Env,
+    lookup: Lookup,
+    folder: PathBuf,
+    host_name: String,
+}
+
+impl Ambient {
+    /// Reads it.
+    pub fn read() -> Result<Self> {
+        let folder = std::env::current_dir().map_err(|error| {
+            Error::new(Class::Config, "there is no current folder")
+                .why(error.to_string())
+                .fix("change to one that exists")
+        })?;
+        // A host without a readable name still has one workspace.
+        let host_name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        Ok(Self {
+            env: std::env::vars_os().collect(),
+            lookup: Arc::new(|name| std::env::var(name).ok()),
+            folder,
+            host_name: host_name.unwrap_or_else(|| "localhost".to_owned()),
+        })
+    }
+
+    /// How single variables are looked up: the id token, proxies.
+    pub fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
+    /// `XDG_RUNTIME_DIR`.
+    pub fn xdg_runtime_dir(&self) -> Option<PathBuf> {
+        (self.lookup)("XDG_RUNTIME_DIR").filter(|path| Path::new(path).is_absolute()).map(PathBuf::from)
+    }
+
+    /// The whole configuration.
+    pub fn load(&self, global: &Global) -> Result<Config> {
+        config::load(&self.inputs(global.file(), &global.settings()))
+    }
+
+    /// The configuration of a run on the emulator: `settings` beat everything, and only a file that was asked for is read.
+    pub fn load_with(&self, global: &Global, settings: Vec<Entry>) -> Result<Config> {
+        let file = if global.config.is_some() { global.file() } else { Choice::Nothing };
+        config::load(&self.inputs(file, &[global.settings(), settings].concat()))
+    }
+
+    /// Where a running agent is to be found.
+    pub fn place(&self, global: &Global) -> Result<Place> {
+        config::place(&self.inputs(global.file(), &global.settings()))
+    }
+
+    fn inputs<'a>(&'a self, file: Choice<'a>, flags: &'a [Entry]) -> Inputs<'a> {
+        Inputs { file, env: &self.env, flags, folder: &self.folder, host_name: &self.host_name }
+    }
+}

@@ -1,0 +1,184 @@
+//! `run`: the agent in the foreground, on Azure or on an emulator of its own.
+
+use super::{
+    ambient::Ambient,
+    args::{self, Global},
+    emulator::ReadyFile,
+    emulator_args::EmulatorOptions,
+    runtime,
+    signals::Signals,
+    timeline::{self, Detail, Timeline},
+};
+use crate::{
+    clock,
+    config::{Config, Entry, duration},
+    emulator::{self, Emulator, Ready, gateway},
+    error::{Class, Error, Result},
+    lifecycle::driver::{Command, Outcome},
+    run::{self, Agent},
+    sink::swap::swap_in_use,
+};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::SystemTime,
+};
+use tokio::sync::{mpsc, oneshot};
+
+pub(super) fn run(command: &args::Run, global: &Global, ambient: &Ambient) -> Result<ExitCode> {
+    let started = clock::now();
+    if !command.emulator {
+        return foreground(&ambient.load(global)?, ambient, started, None);
+    }
+    let workspace = ambient.place(global)?.workspace;
+    let emulator = Emulator::start(emulator_options(&command.options))?;
+    let mut settings = settings(emulator.ready(), &command.options, global.config.is_none());
+    // The other shell's `status` looks for this workspace, whatever file lies there.
+    settings.push(Entry::flag("--emulator", "workspace", workspace));
+    let config = ambient.load_with(global, settings)?;
+    let ready = command.ready_file.clone().map(|path| (path, emulator.ready().clone()));
+    let code = foreground(&config, ambient, started, ready);
+    emulator.stop();
+    code
+}
+
+/// The emulator that these flags describe.
+pub(super) fn emulator_options(flags: &EmulatorOptions) -> emulator::Options {
+    let mut options = emulator::Options::default();
+    let (lives, world) = (flags.lives(), &mut options.world);
+    world.access_token_life = lives.access_token.or(world.access_token_life);
+    world.id_token_life = lives.id_token.unwrap_or(world.id_token_life);
+    world.key_delay = flags.key_delay.unwrap_or(world.key_delay);
+    world.rate_limit = flags.rate_limit.unwrap_or(world.rate_limit);
+    if !flags.role_action.is_empty() {
+        world.role_actions.clone_from(&flags.role_action);
+    }
+    options.latency = flags.latency.unwrap_or_default();
+    options.ports = emulator::Ports {
+        identity: flags.port_identity.unwrap_or_default(),
+        entra: flags.port_entra.unwrap_or_default(),
+        arm: flags.port_arm.unwrap_or_default(),
+        gateway: flags.port_gateway.unwrap_or_default(),
+        proxy: flags.port_proxy.unwrap_or_default(),
+        control: flags.port_control.unwrap_or_default(),
+    };
+    options.trust = flags
+        .trust_issuer
+        .iter()
+        .map(|issuer| emulator::TrustedIssuer { url: issuer.url.clone(), subject: issuer.subject.clone() })
+        .collect();
+    options
+}
+
+/// The settings that lead to this emulator; with `credentials` also what opens its echo API.
+fn settings(ready: &Ready, flags: &EmulatorOptions, credentials: bool) -> Vec<Entry> {
+    let service = format!(
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.ApiManagement/service/{}",
+        ready.subscription_id, ready.resource_group, ready.service_name
+    );
+    let path = |path: &Path| path.display().to_string();
+    let mut settings = vec![
+        ("ca_file", path(&ready.ca_file)),
+        ("identity.source", "ona".to_owned()),
+        ("identity.url", ready.identity.clone()),
+        ("identity.bearer_file", path(&ready.identity_token_file)),
+        ("entra.tenant_id", ready.tenant_id.clone()),
+        ("entra.client_id", ready.client_id.clone()),
+        ("entra.authority", ready.authority.clone()),
+        ("arm.url", ready.arm.clone()),
+        ("gateway.url", ready.gateway.clone()),
+        ("gateway.service", service),
+        ("gateway.probe", gateway::API_PATH.to_owned()),
+    ];
+    if credentials {
+        settings.extend([
+            ("credentials.key.kind", "subscription-key".to_owned()),
+            ("credentials.key.scope", format!("/products/{}", ready.product)),
+            ("credentials.key.env", "APIM_SUBSCRIPTION_KEY".to_owned()),
+            ("credentials.token.kind", "access-token".to_owned()),
+            ("credentials.token.scope", ready.api_scope.clone()),
+            ("credentials.token.env", "APIM_ACCESS_TOKEN".to_owned()),
+        ]);
+        let lives = flags.lives();
+        let spans = [("credentials.key.lifetime", lives.key), ("credentials.key.grace", lives.grace)];
+        settings.extend(spans.into_iter().filter_map(|(key, span)| Some((key, duration::show(span?)))));
+    }
+    settings.into_iter().map(|(key, text)| Entry::flag("--emulator", key, text)).collect()
+}
+
+/// Lives until a signal or an order to stop; a second signal ends the wait for revocations. Once everything is
+/// published, the ready file says where.
+fn foreground(
+    config: &Config,
+    ambient: &Ambient,
+    started: SystemTime,
+    ready: Option<(PathBuf, Ready)>,
+) -> Result<ExitCode> {
+    let directory = run::directory(config, ambient.xdg_runtime_dir().as_deref())?;
+    runtime()?.block_on(async {
+        // Before anything is minted: from here on every ending is ours to handle.
+        let mut signals = Signals::catch()?;
+        let leftovers = directory.leftovers().to_vec();
+        let agent = Agent::assemble(config, ambient.lookup(), directory, |about| {
+            let usage = timeline::usage(about, config.gateway.probe.as_deref(), config.ca_file.as_deref());
+            let timeline = Timeline::new(about.clone(), Detail::Full { usage }, started);
+            timeline.begin(&leftovers, swap_in_use().as_deref());
+            Arc::new(timeline)
+        })?;
+        let env_file = PathBuf::from(&agent.about().env_file);
+        let mut announced = Ok(None);
+        let outcome = agent.live(async |commands| {
+            tokio::select! {
+                result = announce(&commands, ready, env_file) => {
+                    let failed = result.is_err();
+                    announced = result;
+                    if !failed {
+                        signals.next().await;
+                    }
+                }
+                _ = signals.next() => {}
+            }
+            // The agent may have ended by itself, and then wants no telling.
+            let _ = commands.send(Command::Stop).await;
+            signals.insist().await;
+        });
+        let (outcome, _) = outcome.await?;
+        announced?;
+        ended(outcome)
+    })
+}
+
+/// Waits until every credential is published, and writes the ready file then.
+async fn announce(
+    commands: &mpsc::Sender<Command>,
+    ready: Option<(PathBuf, Ready)>,
+    env_file: PathBuf,
+) -> Result<Option<ReadyFile>> {
+    let Some((path, ready)) = ready else { return Ok(None) };
+    let (reply, published) = oneshot::channel();
+    if commands.send(Command::Values { wait: true, reply }).await.is_err() || published.await.is_err() {
+        // It ended before that; its own error says why.
+        return Ok(None);
+    }
+    let ready = Ready { env_file: Some(env_file), pid: Some(std::process::id()), ..ready };
+    let written = ReadyFile::write(path.clone(), &ready)?;
+    // Nobody reading any more is no reason to stop.
+    let _ = writeln!(std::io::stdout().lock(), "{:<10} {}", "ready", path.display());
+    Ok(Some(written))
+}
+
+/// What the end of an agent means for whoever started it.
+pub(super) fn ended(outcome: Outcome) -> Result<ExitCode> {
+    if let Some(fatal) = outcome.fatal {
+        return Err(fatal);
+    }
+    if outcome.unreleased.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let lines: Vec<_> = outcome.unreleased.iter().map(|(name, error)| format!("{name}: {error}")).collect();
+    Err(Error::new(Class::TryAgain, "not everything could be revoked, the env file is wiped all the same")
+        .why(lines.join("\n"))
+        .fix("delete the subscription at the APIM service, or let the next agent of this workspace take it over"))
+}

@@ -1,0 +1,106 @@
+//! The lessors over the real client and TLS: what is on the wire, and how many connections it takes.
+
+use super::{
+    Lessor, Released,
+    arm::Arm,
+    fake::{FakeExchange, SERVICE},
+    probe::Probe,
+    subscription_key::SubscriptionKey,
+};
+use crate::{
+    config,
+    error::Class,
+    exchange::Exchange,
+    http::testing::{Reply, Server, answer},
+};
+use std::{sync::Arc, time::Duration};
+
+const INVALID: &str = r#"{ "statusCode": 401, "message": "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription." }"#;
+
+async fn arm() -> Server {
+    Server::start(|_, seen| {
+        let status = if seen.head.starts_with("PUT ") { 201 } else { 200 };
+        Reply::Answer(answer(
+            status,
+            &[("content-type", "application/json"), ("etag", "\"AAAAAAAAAAE=\"")],
+            "{}",
+        ))
+    })
+    .await
+}
+
+fn lessor(arm: &Server, gateway: &Server) -> SubscriptionKey {
+    let config = config::Arm { url: arm.url.clone(), scope: "https://arm.example/.default".to_owned() };
+    let exchange = Arc::new(FakeExchange::default()) as Arc<dyn Exchange>;
+    let arm = Arc::new(Arm::new(&config, SERVICE, exchange, arm.client()));
+    let credential = config::Credential {
+        name: "partner".to_owned(),
+        kind: config::Kind::SubscriptionKey,
+        scope: "/apis".to_owned(),
+        env: "PARTNER_KEY".to_owned(),
+        lifetime: Duration::from_hours(1),
+        grace: Duration::ZERO,
+        probe: None,
+    };
+    SubscriptionKey::new(
+        arm,
+        Some(Probe::new(&gateway.url, "/echo?x=1", gateway.client())),
+        &credential,
+        "ws-1",
+    )
+}
+
+#[tokio::test]
+async fn a_life_takes_one_connection_to_each_service() {
+    let arm = arm().await;
+    let gateway = Server::start(|number, _| match number {
+        0 => Reply::json(401, INVALID),
+        _ => Reply::json(200, "{}"),
+    })
+    .await;
+    let lessor = lessor(&arm, &gateway);
+    let lease = lessor.issue().await.expect("a key");
+    let error = lessor.probe(&lease).await.expect_err("not known yet");
+    assert_eq!(error.class, Class::TryAgain);
+    assert!(
+        !error.to_string().contains(lease.secret.expose()) && !error.to_string().contains("x=1"),
+        "{error}"
+    );
+    lessor.probe(&lease).await.expect("known");
+    let next = lessor.issue().await.expect("a key");
+    lessor.probe(&next).await.expect("known");
+    lessor.retire().await.expect("a PATCH");
+    lessor.release().await.expect("a DELETE");
+
+    let lines: Vec<String> =
+        arm.seen().iter().map(|seen| seen.head.lines().next().unwrap_or_default().to_owned()).collect();
+    let path = format!(
+        "{SERVICE}/subscriptions/ws-bb0016e541aa0d5d466364839e0ab8d6?api-version=2024-05-01 HTTP/1.1"
+    );
+    assert_eq!(lines, [format!("PUT {path}"), format!("PATCH {path}"), format!("DELETE {path}")]);
+    let seen = arm.seen();
+    assert!(seen[1].head.to_ascii_lowercase().contains("if-match: \"aaaaaaaaaae=\""), "{}", seen[1].head);
+    assert!(seen[0].body.contains(lease.secret.expose()));
+    assert!(gateway.seen()[0].head.starts_with("GET /echo?x=1 HTTP/1.1"));
+    assert!(
+        gateway.seen()[0]
+            .head
+            .to_ascii_lowercase()
+            .contains(&format!("ocp-apim-subscription-key: {}", lease.secret.expose()))
+    );
+    assert_eq!((arm.accepted(), gateway.accepted()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_truncated_answer_leaves_something_to_release() {
+    let arm = Server::start(|number, _| match number {
+        0 => Reply::Bytes(b"HTTP/1.1 201 Created\r\ncontent-length: 100\r\n\r\n{".to_vec()),
+        _ => Reply::json(200, "{}"),
+    })
+    .await;
+    let gateway = Server::start(|_, _| Reply::Nothing).await;
+    let lessor = lessor(&arm, &gateway);
+    let error = lessor.issue().await.err().expect("truncated");
+    assert_eq!(error.class, Class::Unavailable);
+    assert_eq!(lessor.release().await.expect("deleted"), Released::Revoked);
+}
