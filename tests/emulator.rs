@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test's helpers may panic as the tests themselves do
 
-use apim_agent::emulator::{Emulator, Options, Ready};
+use apim_agent::emulator::{Emulator, Options, Ready, jwt, world::World};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -74,6 +74,13 @@ async fn control(ready: &Ready, method: &str, path: &str, body: &Value) -> Value
 
 async fn discovery(ready: &Ready) -> Result<(u16, Value), Failure> {
     get(ready, &format!("{}/.well-known/openid-configuration", ready.identity)).await
+}
+
+/// Waits until a request has met that fault.
+async fn arrived(emulator: &Emulator, fault: &str) {
+    while !emulator.journal().rows().iter().any(|row| row.fault == Some(fault)) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test]
@@ -191,14 +198,67 @@ async fn each_fault_breaks_one_request_its_own_way() {
     assert_eq!(discovery(ready).await.unwrap(), (200, whole.clone()));
 
     script(json!("hang")).await;
-    let hanging = tokio::time::timeout(Duration::from_millis(50), discovery(ready)).await;
-    assert!(hanging.is_err());
+    let mut hanging = tokio::spawn({
+        let ready = ready.clone();
+        async move { discovery(&ready).await }
+    });
+    arrived(&emulator, "hang").await;
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut hanging).await.is_err());
+    hanging.abort();
 
     // Used up, each of them.
     assert_eq!(control(ready, "GET", "faults", &Value::Null).await, json!([]));
     assert_eq!(discovery(ready).await.unwrap(), (200, whole));
     let faults: Vec<_> = emulator.journal().rows().into_iter().filter_map(|row| row.fault).collect();
     assert_eq!(faults, ["status", "reset", "truncate", "garbage", "delay", "hang"]);
+}
+
+#[tokio::test]
+async fn a_dripping_body_comes_byte_by_byte() {
+    let emulator = start();
+    let ready = emulator.ready();
+    let (_, whole) =
+        send(ready, &format!("{}/.well-known/jwks.json", ready.identity), "GET", &[], "").await.unwrap();
+    control(ready, "POST", "faults", &json!({"operation": "Identity_Jwks", "action": "drip"})).await;
+    let host = authority(&ready.identity);
+    let mut stream = tls(ready, TcpStream::connect(host).await.unwrap(), "127.0.0.1").await.unwrap();
+    stream
+        .write_all(format!("GET /.well-known/jwks.json HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(&whole[..2]) {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(answer).unwrap();
+    assert!(head.contains(&format!("content-length: {}\r\n", whole.len())), "{head}");
+    let mut more = vec![0; whole.len()];
+    // One byte, or a few where this test was slow to read.
+    assert!((1..whole.len() / 2).contains(&stream.read(&mut more).await.unwrap()));
+}
+
+#[tokio::test]
+async fn latency_is_added_to_each_answer() {
+    let latency = Duration::from_millis(20);
+    let emulator = Emulator::start(Options { latency, ..Options::default() }).unwrap();
+    let start = tokio::time::Instant::now();
+    assert_eq!(discovery(emulator.ready()).await.unwrap().0, 200);
+    assert!(start.elapsed() >= latency);
+}
+
+#[tokio::test]
+async fn the_assertion_file_outlives_its_first_assertion() {
+    let world = World { id_token_life: Duration::from_secs(1), ..World::default() };
+    let emulator = Emulator::start(Options { world, ..Options::default() }).unwrap();
+    let expiry = || {
+        let token = fs::read_to_string(&emulator.ready().assertion_file).unwrap();
+        jwt::peek(&token).unwrap().claims["exp"].as_u64().unwrap()
+    };
+    let first = expiry();
+    while expiry() == first {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(expiry() > first);
 }
 
 #[tokio::test]
@@ -210,9 +270,7 @@ async fn a_held_request_waits_for_its_release() {
         let ready = ready.clone();
         async move { discovery(&ready).await }
     });
-    while !emulator.journal().rows().iter().any(|row| row.fault == Some("hold")) {
-        tokio::task::yield_now().await;
-    }
+    arrived(&emulator, "hold").await;
     assert!(!asking.is_finished());
     assert_eq!(control(&ready, "POST", "release", &Value::Null).await, json!({"released": 1}));
     assert_eq!(asking.await.unwrap().unwrap().0, 200);

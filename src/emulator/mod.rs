@@ -42,7 +42,7 @@ pub struct Options {
     pub ports: Ports,
     /// Issuers that Entra trusts besides the emulator's own.
     pub trust: Vec<TrustedIssuer>,
-    /// Added before each answer.
+    /// Added before each answer; the control port is not slowed.
     pub latency: Duration,
     /// Where the emulator makes the folder for its files; `None`: in RAM where there is some.
     pub folder: Option<PathBuf>,

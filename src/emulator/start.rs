@@ -100,8 +100,12 @@ impl Emulator {
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = thread::Builder::new()
             .name("emulator".to_owned())
-            // Both a message and the sender's end mean stop. The runtime ends with all its connections.
-            .spawn(move || drop(runtime.block_on(stopped)))
+            .spawn(move || {
+                // Both a message and the sender's end mean stop. All connections end with the runtime; a look-up of a
+                // foreign issuer's name may still be running, and is not waited for.
+                let _ = runtime.block_on(stopped);
+                runtime.shutdown_timeout(Duration::from_millis(100));
+            })
             .map_err(|error| failed(&error))?;
         Ok(Self { ready, faults, journal, stop: Some(stop), thread: Some(thread), _folder: folder })
     }
