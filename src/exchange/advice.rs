@@ -38,7 +38,7 @@ pub(super) fn known(code: u32, presented: &Presented) -> Option<Known> {
             "set this machine's clock (timedatectl), or see why the source gives a token that is out of its time".to_owned(),
         ),
         50_027 => (Config, "Entra cannot read the token as a JWT: check identity.source and what it gives".to_owned()),
-        700_027 | 50_013 => (
+        700_027 | 7_000_272 | 50_013 => (
             Denied,
             format!(
                 "check that {} serves the keys its tokens are signed with (RS256), at /.well-known/openid-configuration",
@@ -48,7 +48,7 @@ pub(super) fn known(code: u32, presented: &Presented) -> Option<Known> {
         501_661 => (Unavailable, format!("{} must be reachable from the internet, for Entra to fetch its keys", claims.iss)),
         700_016 => (Config, format!("check entra.client_id ({client_id}) and entra.tenant_id ({tenant_id})")),
         7_000_112 => (Denied, format!("the application {client_id} is disabled: have it enabled in the directory")),
-        7_000_215 | 7_000_218 => (
+        7_000_215 | 7_000_216 | 7_000_218 => (
             Denied,
             format!("check that entra.client_id ({client_id}) is the application with the federated credential"),
         ),

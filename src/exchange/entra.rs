@@ -68,14 +68,13 @@ impl Entra {
         })
     }
 
-    /// The SDK's options: this authority, and `transport` without retries.
-    fn options(&self, transport: Arc<Reader>) -> ClientAssertionCredentialOptions {
+    /// The SDK's options: this authority, and `reader` without retries.
+    fn options(&self, reader: Arc<Reader>) -> ClientAssertionCredentialOptions {
         let mut cloud = CustomConfiguration::default();
         cloud.authority_host = self.authority.to_string();
         let client_options = ClientOptions {
-            transport: Some(Transport::new(transport)),
             cloud: Some(Arc::new(CloudConfiguration::from(cloud))),
-            ..self.http.azure_client_options()
+            ..transport::options(Transport::new(reader))
         };
         ClientAssertionCredentialOptions { client_options }
     }

@@ -7,7 +7,12 @@ use std::time::{Duration, SystemTime};
 /// How long the service asks us to wait: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3). A date that has
 /// passed is no wait; anything else that cannot be read is none asked for.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    wait(headers.get(header::RETRY_AFTER)?.to_str().ok()?, now)
+}
+
+/// The same from the header's text alone, for answers that came through the Azure SDK.
+pub fn wait(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
@@ -16,10 +21,14 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 /// A foreign text made fit for a message: one line, no control characters, at most `max` characters, and what looks
-/// like a token is left out, since services like to repeat what they were sent.
+/// like a token or like one of our keys is left out, since services like to repeat what they were sent.
 pub fn printable(text: &str, max: usize) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let words = words.map(|word| if looks_like_token(word) { "[token]" } else { word });
+    let words = words.map(|word| match word {
+        _ if looks_like_token(word) => "[token]",
+        _ if looks_like_key(word) => "[key]",
+        _ => word,
+    });
     let mut line = String::new();
     for word in words {
         if !line.is_empty() {
@@ -36,6 +45,11 @@ pub fn printable(text: &str, max: usize) -> String {
 /// A JWT begins with `{"` in base64.
 fn looks_like_token(word: &str) -> bool {
     word.find("eyJ").is_some_and(|start| word.len() - start > 30)
+}
+
+/// Our keys are 64 hexadecimal digits; ids are shorter.
+fn looks_like_key(word: &str) -> bool {
+    word.split(|c: char| !c.is_ascii_hexdigit()).any(|digits| digits.len() >= 64)
 }
 
 /// What a body that makes no sense looks like from outside: status, type and length, never the body.
@@ -77,6 +91,8 @@ mod tests {
         let token = format!("eyJ{}", "a".repeat(40));
         assert_eq!(printable("a\r\n b\u{1b}[31mc", 99), "a b [31mc");
         assert_eq!(printable(&format!("got '{token}', sorry"), 99), "got [token] sorry");
+        assert_eq!(printable(&format!("bad value '{}'.", "0a".repeat(32)), 99), "bad value [key]");
+        assert_eq!(printable(&"0a".repeat(31), 99), "0a".repeat(31));
         assert_eq!(printable("äöü", 2), "äö…");
     }
 }

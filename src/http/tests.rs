@@ -232,7 +232,7 @@ async fn a_proxy_that_refuses() {
 #[tokio::test]
 async fn the_azure_pipeline_runs_on_it_and_does_not_retry() {
     let server = Server::start(|_, _| Reply::json(503, "{}")).await;
-    let options = server.client().azure_client_options();
+    let options = transport::options(server.client().transport());
     let pipeline =
         azure_core::http::Pipeline::new(Some("t"), Some("1"), options, Vec::new(), Vec::new(), None);
     let mut request =
@@ -249,7 +249,7 @@ async fn the_azure_pipeline_runs_on_it_and_does_not_retry() {
 #[tokio::test]
 async fn our_error_comes_back_out_of_the_azure_pipeline() {
     let server = Server::start(|_, _| Reply::Bytes(Vec::new())).await;
-    let options = server.client().azure_client_options();
+    let options = transport::options(server.client().transport());
     let pipeline = azure_core::http::Pipeline::new(None, None, options, Vec::new(), Vec::new(), None);
     let mut request = azure_core::http::Request::new(server.url.clone(), azure_core::http::Method::Get);
     let error = pipeline.send(&azure_core::http::Context::new(), &mut request, None).await.unwrap_err();

@@ -19,15 +19,11 @@ impl Client {
     pub fn transport(&self) -> Transport {
         Transport::new(Arc::new(self.clone()))
     }
+}
 
-    /// Options for an Azure client: our transport, and no retries, since those are the lifecycle's.
-    pub fn azure_client_options(&self) -> ClientOptions {
-        ClientOptions {
-            transport: Some(self.transport()),
-            retry: RetryOptions::none(),
-            ..ClientOptions::default()
-        }
-    }
+/// Options for an Azure client over `transport`: no retries, since those are the lifecycle's.
+pub fn options(transport: Transport) -> ClientOptions {
+    ClientOptions { transport: Some(transport), retry: RetryOptions::none(), ..ClientOptions::default() }
 }
 
 #[async_trait]

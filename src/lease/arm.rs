@@ -12,17 +12,16 @@ use crate::{
     clock, config,
     error::{Class, Error, Result},
     exchange::{AccessToken, Exchange},
-    http,
+    http::{self, transport},
     secret::Secret,
 };
 use azure_core::http::{
-    ClientOptions, Context, Method, Pipeline, PipelineSendOptions, RawResponse, Request, RetryOptions,
-    Transport, Url,
+    Context, Method, Pipeline, PipelineSendOptions, RawResponse, Request, Transport, Url,
     headers::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, RETRY_AFTER},
 };
 use bytes::Bytes;
 use serde::Serialize;
-use std::{error::Error as _, io, sync::Arc, time::SystemTime};
+use std::{io, sync::Arc, time::SystemTime};
 use zeroize::Zeroizing;
 
 const API_VERSION: &str = "2024-05-01";
@@ -82,11 +81,7 @@ impl Arm {
         service: &str,
         exchange: Arc<dyn Exchange>,
     ) -> Self {
-        let options = ClientOptions {
-            transport: Some(transport),
-            retry: RetryOptions::none(),
-            ..ClientOptions::default()
-        };
+        let options = transport::options(transport);
         let version = option_env!("CARGO_PKG_VERSION");
         let pipeline = Pipeline::new(option_env!("CARGO_PKG_NAME"), version, options, vec![], vec![], None);
         let mut url = config.url.clone();
@@ -290,13 +285,9 @@ fn nothing_sent(error: Error) -> Fault {
 
 /// No whole answer arrived: whether the request did is not known.
 fn lost(operation: Operation, sid: &str, error: &azure_core::Error) -> Fault {
-    // Our own transport's error lies somewhere in the chain and says it best.
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
-    while let Some(inner) = cause {
-        if let Some(ours) = inner.downcast_ref::<Error>() {
-            return Fault { effect: Effect::Unknown, error: ours.clone() };
-        }
-        cause = inner.source();
+    // Our own transport's error says it best.
+    if let Some(ours) = transport::from_azure(error) {
+        return Fault { effect: Effect::Unknown, error: ours };
     }
     let what = format!("ARM did not {operation} the subscription {sid}: no answer arrived");
     Fault { effect: Effect::Unknown, error: Error::new(Class::Unavailable, what).why(error.to_string()) }

@@ -3,13 +3,12 @@
 //! Bodies look like `{"error":{"code","message","details":[{"code","target","message"}]}}`. Only these parts are ever
 //! repeated, shortened and with anything that looks like a key masked; never the request, which holds keys.
 
-use crate::error::{Class, Error};
-use serde::Deserialize;
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
+use crate::{
+    error::{Class, Error},
+    http::answer::{printable, wait},
 };
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+use serde::Deserialize;
+use std::{fmt, time::SystemTime};
 
 /// Where the README says which rights the workspace's application needs.
 const RIGHTS: &str = "README.md, \"Rights in Azure\"";
@@ -102,7 +101,7 @@ struct Detail {
 pub fn read(operation: Operation, subscription: &str, answer: &Answer<'_>, now: SystemTime) -> Fault {
     let what = format!("ARM did not {operation} the subscription {subscription}");
     let status = answer.status;
-    let retry_after = answer.retry_after.and_then(|text| retry_after(text, now));
+    let retry_after = answer.retry_after.and_then(|text| wait(text, now));
     let told = serde_json::from_slice::<Body>(answer.body).ok().map(|body| body.error);
 
     let class = class(status, told.as_ref());
@@ -183,11 +182,11 @@ fn words(told: &Inner) -> String {
         words.push_str(": ");
         words.push_str(message);
     }
-    presentable(&words)
+    printable(&words, LONGEST)
 }
 
 fn seen(answer: &Answer<'_>) -> String {
-    let content_type = presentable(answer.content_type.unwrap_or("no content type"));
+    let content_type = printable(answer.content_type.unwrap_or("no content type"), LONGEST);
     format!("{content_type}, {} bytes that are not an error of ARM's", answer.body.len())
 }
 
@@ -199,36 +198,11 @@ fn quoted_after<'a>(text: &'a str, before: &str) -> Option<&'a str> {
     (quoted.len() <= 200 && quoted.chars().all(plain)).then_some(quoted)
 }
 
-/// One line of at most [`LONGEST`] characters, in which a run of 64 or more hexadecimal digits, the shape of our keys, is
-/// masked: a validation error may quote the value that it dislikes.
-pub fn presentable(text: &str) -> String {
-    let mut line = String::new();
-    let mut digits = String::new();
-    for char in text.chars().take(LONGEST).chain(['\0']) {
-        if char.is_ascii_hexdigit() {
-            digits.push(char);
-            continue;
-        }
-        line.push_str(if digits.len() >= 64 { "…" } else { &digits });
-        digits.clear();
-        line.push(if char.is_control() { ' ' } else { char });
-    }
-    line.trim_end().to_owned()
-}
-
-/// `Retry-After` as a wait from `now`: seconds or an HTTP date (RFC 9110, 10.2.3). A date in the past is no wait.
-pub fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = OffsetDateTime::parse(text.trim(), &Rfc2822).ok()?;
-    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::from_unix;
+    use std::time::Duration;
 
     fn answer(status: u16, body: &str) -> Answer<'_> {
         Answer { status, content_type: Some("application/json"), retry_after: None, body: body.as_bytes() }
@@ -299,7 +273,7 @@ mod tests {
         let sid = format!("ws-{}", "0123456789abcdef".repeat(2));
         let text = body("ValidationError", &format!("{sid} has the key '{key}'\r\nagain {key}"));
         let why = fault(Operation::Create, 400, &text).error.why.expect("words");
-        assert_eq!(why, format!("ValidationError: {sid} has the key '…'  again …"));
+        assert_eq!(why, format!("ValidationError: {sid} has the key [key] again [key]"));
     }
 
     #[test]
@@ -316,15 +290,8 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = from_unix(784_111_770);
-        assert_eq!(retry_after("17", now), Some(Duration::from_secs(17)));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::from_secs(7)));
-        assert_eq!(
-            retry_after("Sun, 06 Nov 1994 08:49:37 GMT", from_unix(800_000_000)),
-            Some(Duration::ZERO)
-        );
-        assert_eq!(retry_after("soon", now), None);
+    fn throttling_says_when_to_come_again() {
+        let now = from_unix(0);
         let answer = Answer { retry_after: Some("17"), ..answer(429, "") };
         let fault = read(Operation::Update, "ws-1", &answer, now);
         assert_eq!(fault.error.retry_after, Some(Duration::from_secs(17)));
@@ -334,6 +301,6 @@ mod tests {
     #[test]
     fn an_endless_message_is_cut() {
         let error = fault(Operation::Create, 400, &body("ValidationError", &"x y ".repeat(10_000))).error;
-        assert!(error.why.expect("words").chars().count() <= LONGEST);
+        assert!(error.why.expect("words").chars().count() <= LONGEST + 1);
     }
 }

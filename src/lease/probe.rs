@@ -3,12 +3,12 @@
 //! The path must be one that wants the credential and answers GET without harm. The gateway's own status path would
 //! prove nothing, since it answers everybody.
 
+use super::verdict;
 pub use super::verdict::Presented;
-use super::{arm_error, verdict};
 use crate::{
     clock,
     error::{Class, Error, Result},
-    http,
+    http::{self, answer},
     secret::Secret,
 };
 use ::http::{HeaderName, HeaderValue, Request, header};
@@ -44,8 +44,7 @@ impl Probe {
             })?;
         let response = self.http.send(request).await?;
         let status = response.status().as_u16();
-        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|text| arm_error::retry_after(text, clock::now()));
+        let retry_after = answer::retry_after(response.headers(), clock::now());
         let message = verdict::message(status, response.body());
         // Nobody should send it back; if somebody does, it goes no further.
         let message = message.filter(|message| !message.contains(secret.expose()));

@@ -14,8 +14,10 @@
 //! | 429 in the gateway's own words | accepted: limits count known callers | try again when it says |
 //! | 5xx | nothing proved: unavailable | the same |
 
-use super::arm_error::presentable;
-use crate::error::{Class, Error, Result};
+use crate::{
+    error::{Class, Error, Result},
+    http::answer::printable,
+};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -52,7 +54,7 @@ pub fn message(status: u16, body: &[u8]) -> Option<String> {
         message: String,
     }
     let body: Body = serde_json::from_slice(body).ok()?;
-    (body.status_code == status).then(|| presentable(&body.message).chars().take(LONGEST).collect())
+    (body.status_code == status).then(|| printable(&body.message, LONGEST))
 }
 
 /// Whether the gateway at `url` accepts what was presented. `Class::TryAgain` means: not yet.
