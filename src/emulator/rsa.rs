@@ -174,23 +174,4 @@ mod tests {
         assert_eq!(key.public().modulus_len(), 2 * PRIME_BITS / 8);
         assert_eq!(modulus.len(), 2 * PRIME_BITS / 8);
     }
-
-    /// Not a test: prints how long a start's worth of keys takes. `cargo test --release -- --ignored --nocapture`.
-    #[test]
-    #[ignore = "a measurement"]
-    #[allow(clippy::disallowed_methods)]
-    fn measure() {
-        let mut all: Vec<u128> = (0..100)
-            .map(|_| {
-                let start = std::time::Instant::now();
-                thread::scope(|scope| {
-                    scope.spawn(|| generate().unwrap());
-                    generate().unwrap();
-                });
-                start.elapsed().as_millis()
-            })
-            .collect();
-        all.sort_unstable();
-        println!("two keys: median {} ms, p90 {} ms, worst {} ms", all[50], all[90], all[99]);
-    }
 }

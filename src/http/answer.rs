@@ -20,7 +20,7 @@ pub fn wait(text: &str, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// A foreign text made fit for a message: one line, no control characters, at most `max` characters, and what looks
+/// A foreign text made fit for a message: one line, no control characters, at most `max` characters and then "…", and what looks
 /// like a token or like one of our keys is left out, since services like to repeat what they were sent.
 pub fn printable(text: &str, max: usize) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
