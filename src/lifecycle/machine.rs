@@ -5,23 +5,28 @@
 //!          ╰─ failed: back off, the published value stays until it expires, then it is dropped
 //! Stop ─► Wipe, Release each ─► Finish
 //! ```
+//!
+//! Each credential is a [`Slot`]; the sink's side is told apart from theirs, for a set is published whole. A `Retire` is
+//! asked for only when a value before the current one is still good at the service: never after the first publication,
+//! but also when that value has expired before its successor came.
 
-use super::schedule::{self, Term};
+mod holding;
+mod release;
+mod retry;
+mod slot;
+mod stop;
+
+use super::schedule::Term;
+use holding::{Holding, Work};
+pub use retry::Fault;
+use slot::Flight;
+pub use slot::{Slot, Spec};
 use std::time::{Duration, SystemTime};
 
 /// Index of a credential in the configuration's order.
 pub type Index = usize;
 
-/// A failure as the machine sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Worth a retry without anybody changing anything.
-    pub transient: bool,
-    /// The wait that the service asked for.
-    pub retry_after: Option<Duration>,
-}
-
-/// What happened.
+/// What happened. An answer to a call that was not under way changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The agent has started, or a timer has rung.
@@ -38,6 +43,10 @@ pub enum Event {
     Published,
     /// The sink could not be written; what it held before still stands.
     PublishFailed,
+    /// The sink is empty.
+    Wiped,
+    /// The sink could not be emptied.
+    WipeFailed,
     /// What was published has been changed by another hand.
     Disturbed,
     /// Somebody wants new values now.
@@ -67,9 +76,10 @@ pub enum Action {
     Discard(Index),
     /// Write the current values to the sink as this generation.
     Publish(u64),
-    /// Empty the sink, now.
+    /// Empty the sink, now. While [`Phase::Published`] that is because it holds what has expired and cannot be written.
     Wipe,
-    /// Revoke at the service.
+    /// Revoke at the service. It may be asked for again after it succeeded, when a call that may have minted something
+    /// ended later.
     Release(Index),
     /// All is done.
     Finish,
@@ -80,7 +90,7 @@ pub enum Action {
 pub enum Phase {
     /// Nothing has been published yet.
     Acquiring,
-    /// Something is.
+    /// Something has been.
     Published,
     /// Wiped; revoking.
     Stopping,
@@ -88,116 +98,18 @@ pub enum Phase {
     Ended,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flight {
-    Issue,
-    Probe,
-    Retire,
-    Release,
-}
-
-/// What the machine needs to know of a credential.
-#[derive(Clone, Copy, Debug)]
-pub struct Spec {
-    /// How long the value before stays good after its successor was published.
-    pub grace: Duration,
-    /// Whether values can be ended one by one.
-    pub retires: bool,
-}
-
-/// One credential's state.
-#[derive(Clone, Debug)]
-pub struct Slot {
-    spec: Spec,
-    current: Option<Term>,
-    pending: Option<Term>,
-    flight: Option<Flight>,
-    failures: u32,
-    not_before: Option<SystemTime>,
-    renew_at: Option<SystemTime>,
-    retire_at: Option<SystemTime>,
-    /// A value before the current one is still good at the gateway.
-    previous: bool,
-    fresh: bool,
-    wanted: bool,
-    released: bool,
-    /// A value ran out then, and no successor has come yet.
-    lapsed_at: Option<SystemTime>,
-}
-
-impl Slot {
-    /// The value that is published, or will be with the next publication.
-    pub fn current(&self) -> Option<&Term> {
-        self.current.as_ref()
-    }
-
-    /// When it is renewed.
-    pub fn renews_at(&self) -> Option<SystemTime> {
-        self.renew_at
-    }
-
-    /// Whether the value before the current one is still good.
-    pub fn is_retiring(&self) -> bool {
-        self.previous
-    }
-
-    /// Failures since the last success.
-    pub fn failures(&self) -> u32 {
-        self.failures
-    }
-
-    /// Whether a new value is on its way.
-    pub fn is_renewing(&self) -> bool {
-        self.pending.is_some() || self.flight == Some(Flight::Issue)
-    }
-
-    /// When the next attempt after a failure may start.
-    pub fn retries_at(&self) -> Option<SystemTime> {
-        self.not_before.filter(|_| self.failures > 0)
-    }
-
-    /// Until when the value before the current one is kept good.
-    pub fn grace_until(&self) -> Option<SystemTime> {
-        self.retire_at.filter(|_| self.previous)
-    }
-
-    /// When the last value ran out, while no successor has come.
-    pub fn lapsed_at(&self) -> Option<SystemTime> {
-        self.lapsed_at
-    }
-
-    /// Whether a call for this credential is under way.
-    pub fn is_in_flight(&self) -> bool {
-        self.flight.is_some()
-    }
-
-    /// Whether it has ended at the service.
-    pub fn is_released(&self) -> bool {
-        self.released
-    }
-
-    fn renews_from(&self) -> Option<SystemTime> {
-        if self.wanted { Some(SystemTime::UNIX_EPOCH) } else { self.renew_at }
-    }
-
-    fn is_due(&self, now: SystemTime) -> bool {
-        self.current.is_none() || self.renews_from().is_some_and(|at| at <= now)
-    }
-}
-
 /// The whole state.
 #[derive(Clone, Debug)]
 pub struct Machine {
     slots: Vec<Slot>,
     phase: Phase,
-    generation: u64,
-    /// The current values differ from what the sink holds.
-    dirty: bool,
-    publishing: bool,
-    publish_failures: u32,
-    publish_not_before: Option<SystemTime>,
+    holding: Holding,
     revoke_timeout: Duration,
+    patience: Duration,
     deadline: Option<SystemTime>,
+    patient_until: Option<SystemTime>,
+    /// The time of the last step.
+    seen: Option<SystemTime>,
     seed: u64,
     rolls: u64,
 }
@@ -205,34 +117,24 @@ pub struct Machine {
 impl Machine {
     /// A machine for these credentials. `seed` spreads workspaces over time; `revoke_timeout` bounds the end.
     pub fn new(specs: impl IntoIterator<Item = Spec>, revoke_timeout: Duration, seed: u64) -> Self {
-        let slots = specs.into_iter().map(|spec| Slot {
-            spec,
-            current: None,
-            pending: None,
-            flight: None,
-            failures: 0,
-            not_before: None,
-            renew_at: None,
-            retire_at: None,
-            previous: false,
-            fresh: false,
-            wanted: false,
-            released: false,
-            lapsed_at: None,
-        });
         Self {
-            slots: slots.collect(),
+            slots: specs.into_iter().map(Slot::new).collect(),
             phase: Phase::Acquiring,
-            generation: 0,
-            dirty: false,
-            publishing: false,
-            publish_failures: 0,
-            publish_not_before: None,
+            holding: Holding::default(),
             revoke_timeout,
+            patience: revoke_timeout / 2,
             deadline: None,
+            patient_until: None,
+            seen: None,
             seed,
             rolls: 0,
         }
+    }
+
+    /// How long a release waits for a call under way for the same credential; at most half of the time for revocations,
+    /// which is also what it is without this.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience.min(self.revoke_timeout / 2);
     }
 
     /// Where the agent is in its life.
@@ -242,12 +144,12 @@ impl Machine {
 
     /// The number of the published set; 0 before the first.
     pub fn generation(&self) -> u64 {
-        self.generation
+        self.holding.generation()
     }
 
     /// When a publication that failed is tried again.
     pub fn publishes_at(&self) -> Option<SystemTime> {
-        self.publish_not_before
+        self.holding.publishes_at()
     }
 
     /// When the agent gives up waiting for revocations; `None` before it stops.
@@ -260,13 +162,19 @@ impl Machine {
         &self.slots
     }
 
+    /// Whether every credential has a good value.
+    pub fn is_complete(&self) -> bool {
+        self.slots.iter().all(|slot| slot.current().is_some())
+    }
+
     /// Whether every credential is published and good.
     pub fn is_ready(&self) -> bool {
-        self.phase == Phase::Published && !self.dirty && self.slots.iter().all(|slot| slot.current.is_some())
+        self.phase == Phase::Published && !self.holding.is_dirty() && self.is_complete()
     }
 
     /// Takes in what happened at `now` and says what to do, in this order.
     pub fn step(&mut self, event: Event, now: SystemTime) -> Vec<Action> {
+        self.look_at_the_clock(now);
         let mut actions = Vec::new();
         match self.phase {
             Phase::Ended => {}
@@ -284,222 +192,132 @@ impl Machine {
     }
 
     /// When the machine wants its next `Timer`, if nothing else happens.
+    ///
+    /// It is asked of the same functions as the plan, so it never names a time at which nothing would be done.
     pub fn wakes_at(&self) -> Option<SystemTime> {
+        let now = self.seen.unwrap_or(SystemTime::UNIX_EPOCH);
         match self.phase {
             Phase::Ended => None,
-            Phase::Stopping => {
-                let retries = self.slots.iter().filter(|slot| slot.flight.is_none() && !slot.released);
-                retries.filter_map(|slot| slot.not_before).chain(self.deadline).min()
-            }
+            Phase::Stopping => self.stopping_wakes_at(now),
             Phase::Acquiring | Phase::Published => {
-                let publish = (self.dirty && !self.publishing).then_some(self.publish_not_before).flatten();
-                self.slots.iter().filter_map(Self::slot_wakes_at).chain(publish).min()
+                let calls = self.slots.iter().filter_map(|slot| slot.next(now)).map(|(_, at)| at);
+                let expiries = self.slots.iter().filter_map(Slot::expires_at);
+                let sink = self.holding.next(self.may_publish(), now).map(|(_, at)| at);
+                calls.chain(expiries).chain(sink).min()
             }
         }
     }
 
-    fn slot_wakes_at(slot: &Slot) -> Option<SystemTime> {
-        let idle_pending = slot.pending.as_ref().filter(|_| slot.flight.is_none());
-        let expiry = slot.current.iter().chain(idle_pending).map(|term| term.expires_at).min();
-        // Only what `plan` will act upon may wake the driver, or it would spin.
-        let work = if slot.flight.is_some() {
-            None
-        } else if slot.pending.is_some() || slot.current.is_none() {
-            slot.not_before
-        } else if slot.fresh {
-            None
-        } else {
-            let renewal = if slot.previous { None } else { slot.renews_from() };
-            let next = renewal.into_iter().chain(slot.retire_at).min();
-            next.map(|at| slot.not_before.map_or(at, |rest| rest.max(at)))
-        };
-        expiry.into_iter().chain(work).min()
+    /// A clock that was set back must not make a wait longer, nor a value live longer: all that is planned moves with it.
+    fn look_at_the_clock(&mut self, now: SystemTime) {
+        if let Some(by) = self.seen.and_then(|seen| seen.duration_since(now).ok()).filter(|by| !by.is_zero())
+        {
+            self.slots.iter_mut().for_each(|slot| slot.set_back(by));
+            self.holding.set_back(by);
+            retry::set_back(&mut self.deadline, by);
+            retry::set_back(&mut self.patient_until, by);
+        }
+        self.seen = Some(now);
     }
 
     fn take(&mut self, event: Event, now: SystemTime, actions: &mut Vec<Action>) {
         match event {
             Event::Issued(index, term) => {
                 let slot = &mut self.slots[index];
-                slot.flight = None;
-                slot.pending = Some(term);
-                slot.not_before = None;
+                if slot.land(Flight::Issue) {
+                    slot.issued(term);
+                }
             }
             Event::Probed(index) => {
                 let slot = &mut self.slots[index];
-                slot.flight = None;
-                // A value may have expired while the gateway made up its mind.
-                if let Some(term) = slot.pending.take().filter(|term| term.expires_at > now) {
-                    slot.failures = 0;
-                    slot.not_before = None;
-                    slot.previous = slot.spec.retires && slot.current.is_some();
-                    slot.current = Some(term);
-                    slot.fresh = true;
-                    slot.lapsed_at = None;
-                    slot.wanted = false;
-                    slot.renew_at = None;
-                    slot.retire_at = None;
-                    self.dirty = true;
+                if slot.land(Flight::Probe) && slot.accepted(now) {
+                    self.holding.soil();
                     actions.push(Action::Promote(index));
-                } else {
-                    // It counts as a failure, or values that live too short would be drawn without a pause.
-                    slot.failures += 1;
-                    slot.not_before = Some(now + schedule::FLOOR);
-                    actions.push(Action::Discard(index));
                 }
             }
             Event::Retired(index) => {
                 let slot = &mut self.slots[index];
-                slot.flight = None;
-                slot.retire_at = None;
-                slot.previous = false;
-                slot.failures = 0;
-                slot.not_before = None;
-            }
-            Event::Failed(index, fault) => self.failed(index, fault, now),
-            Event::Published => self.published(now),
-            Event::PublishFailed => {
-                self.publishing = false;
-                self.dirty = true;
-                self.publish_failures += 1;
-                let dice = self.roll();
-                self.publish_not_before =
-                    Some(now + schedule::backoff(self.publish_failures, schedule::CAP, None, None, dice));
-            }
-            Event::Disturbed => self.dirty |= self.generation > 0,
-            Event::Refresh => {
-                for slot in &mut self.slots {
-                    slot.wanted = true;
-                    // A person asking is a reason to try at once, but never below the floor.
-                    if let Some(at) = slot.not_before.as_mut() {
-                        *at = (*at).min(now + schedule::FLOOR);
-                    }
+                if slot.land(Flight::Retire) {
+                    slot.retired();
                 }
             }
+            Event::Failed(index, fault) => {
+                let dice = self.roll();
+                self.slots[index].failed(fault, dice, now);
+            }
+            Event::Published => self.published(now),
+            Event::PublishFailed => {
+                let dice = self.roll();
+                self.holding.publish_failed(dice, now);
+            }
+            Event::Wiped => self.holding.wiped(),
+            Event::WipeFailed => {
+                let dice = self.roll();
+                self.holding.wipe_failed(dice, now);
+            }
+            Event::Disturbed => {
+                if self.phase == Phase::Published {
+                    self.holding.soil();
+                }
+            }
+            Event::Refresh => self.slots.iter_mut().for_each(|slot| slot.refresh(now)),
             Event::Timer | Event::Stop | Event::Released(_) | Event::ReleaseFailed(..) => {}
         }
     }
 
-    fn failed(&mut self, index: Index, fault: Fault, now: SystemTime) {
-        let dice = self.roll();
-        let slot = &mut self.slots[index];
-        let flight = slot.flight.take();
-        slot.failures = slot.failures.saturating_add(1);
-        let left = slot.current.and_then(|term| term.expires_at.duration_since(now).ok());
-        let cap = if flight == Some(Flight::Probe) { schedule::PROBE_CAP } else { schedule::CAP };
-        let wait = schedule::backoff(slot.failures, cap, fault.retry_after, left, dice);
-        // What somebody has to mend first is not asked for more than once a minute.
-        let wait = if fault.transient { wait } else { wait.max(schedule::CAP) };
-        slot.not_before = Some(now + wait);
-    }
-
     fn published(&mut self, now: SystemTime) {
-        self.publishing = false;
-        self.publish_failures = 0;
-        self.publish_not_before = None;
-        self.phase = Phase::Published;
-        let (seed, mut rolls) = (self.seed, self.rolls);
-        for slot in self.slots.iter_mut().filter(|slot| slot.fresh) {
-            slot.fresh = false;
-            rolls += 1;
-            slot.renew_at = slot.current.map(|term| schedule::renew_at(&term, seed.wrapping_add(rolls)));
-            slot.retire_at = slot.spec.retires.then(|| now + slot.spec.grace);
+        if !self.holding.published() {
+            return;
         }
-        self.rolls = rolls;
+        self.phase = Phase::Published;
+        for index in 0..self.slots.len() {
+            let dice = self.roll();
+            self.slots[index].published(dice, now);
+        }
     }
 
     fn plan(&mut self, now: SystemTime, actions: &mut Vec<Action>) {
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if slot.current.is_some_and(|term| term.expires_at <= now) {
-                slot.current = None;
-                slot.fresh = false;
-                slot.renew_at = None;
-                slot.lapsed_at = Some(now);
-                self.dirty = true;
+        for index in 0..self.slots.len() {
+            let dice = self.roll();
+            let slot = &mut self.slots[index];
+            if slot.lapse(now) {
+                self.holding.soil();
                 actions.push(Action::Drop(index));
             }
-            if slot.flight.is_none() && slot.pending.is_some_and(|term| term.expires_at <= now) {
-                slot.pending = None;
-                slot.not_before = Some(now + schedule::FLOOR);
+            if slot.discard(dice, now) {
                 actions.push(Action::Discard(index));
             }
-            if slot.flight.is_some() || slot.not_before.is_some_and(|at| at > now) {
-                continue;
-            }
-            // A value whose predecessor is still in its grace waits: the next one would take the predecessor's place.
-            let in_grace = slot.previous && slot.current.is_some();
-            let next = if slot.pending.is_some() {
-                Some((Flight::Probe, Action::Probe(index)))
-            } else if slot.retire_at.is_some_and(|at| at <= now) {
-                Some((Flight::Retire, Action::Retire(index)))
-            } else if slot.is_due(now) && !slot.fresh && !in_grace {
-                Some((Flight::Issue, Action::Issue(index)))
-            } else {
-                None
-            };
-            if let Some((flight, action)) = next {
-                slot.flight = Some(flight);
-                actions.push(action);
+            if let Some((flight, at)) = slot.next(now)
+                && at <= now
+            {
+                slot.take_off(flight, now);
+                actions.push(match flight {
+                    Flight::Issue => Action::Issue(index),
+                    Flight::Probe => Action::Probe(index),
+                    Flight::Retire => Action::Retire(index),
+                });
             }
         }
-        // The first set waits until each credential has had its try; later changes are published as they come.
-        let complete = self.slots.iter().all(|slot| slot.current.is_some() || slot.failures > 0);
-        let may_publish = (self.generation > 0 || complete) && !self.publishing;
-        let rested = self.publish_not_before.is_none_or(|at| at <= now);
-        let worth = self.generation > 0 || self.slots.iter().any(|slot| slot.current.is_some());
-        if self.dirty && may_publish && rested && worth {
-            self.dirty = false;
-            self.publishing = true;
-            self.generation += 1;
-            actions.push(Action::Publish(self.generation));
+        match self.holding.next(self.may_publish(), now) {
+            Some((Work::Publish, at)) if at <= now => {
+                let terms = self.slots.iter().filter_map(Slot::current);
+                let generation = self.holding.publish(terms.map(|term| term.expires_at).min());
+                actions.push(Action::Publish(generation));
+            }
+            Some((Work::Wipe, at)) if at <= now => {
+                self.holding.wipe(now);
+                actions.push(Action::Wipe);
+            }
+            Some(_) | None => {}
         }
     }
 
-    fn stop(&mut self, now: SystemTime, actions: &mut Vec<Action>) {
-        self.phase = Phase::Stopping;
-        self.deadline = Some(now + self.revoke_timeout);
-        actions.push(Action::Wipe);
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            slot.current = None;
-            slot.pending = None;
-            slot.failures = 0;
-            slot.not_before = None;
-            slot.flight = Some(Flight::Release);
-            actions.push(Action::Release(index));
-        }
-        self.finish_if_done(actions);
-    }
-
-    fn stopping(&mut self, event: Event, now: SystemTime, actions: &mut Vec<Action>) {
-        match event {
-            Event::Released(index) => {
-                self.slots[index].flight = None;
-                self.slots[index].released = true;
-            }
-            Event::ReleaseFailed(index, fault) => self.failed(index, Fault { transient: true, ..fault }, now),
-            // Asked twice: whoever asks does not want to wait for the network.
-            Event::Stop => self.deadline = Some(now),
-            _ => {}
-        }
-        if self.deadline.is_some_and(|deadline| deadline <= now) {
-            self.phase = Phase::Ended;
-            actions.push(Action::Finish);
-            return;
-        }
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            let waits = slot.not_before.is_some_and(|at| at > now);
-            if !slot.released && slot.flight.is_none() && !waits {
-                slot.flight = Some(Flight::Release);
-                actions.push(Action::Release(index));
-            }
-        }
-        self.finish_if_done(actions);
-    }
-
-    fn finish_if_done(&mut self, actions: &mut Vec<Action>) {
-        if self.slots.iter().all(|slot| slot.released) {
-            self.phase = Phase::Ended;
-            actions.push(Action::Finish);
-        }
+    /// The first set waits until each credential has had its try, and has something in it; later changes are published as
+    /// they come.
+    fn may_publish(&self) -> bool {
+        let all_tried = self.slots.iter().all(Slot::has_been_tried);
+        let any = self.slots.iter().any(|slot| slot.current().is_some());
+        self.phase == Phase::Published || (all_tried && any)
     }
 
     fn roll(&mut self) -> u64 {

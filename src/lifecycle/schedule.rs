@@ -5,12 +5,14 @@ use std::time::{Duration, SystemTime};
 /// No retry comes sooner than this after the failure.
 pub const FLOOR: Duration = Duration::from_secs(1);
 /// Exponential growth ends here.
-pub const CAP: Duration = Duration::from_secs(60);
+pub const CAP: Duration = Duration::from_mins(1);
 /// A probe that only waits for the gateway to learn a key is asked more often.
 pub const PROBE_CAP: Duration = Duration::from_secs(8);
 
-const SHORT_LIFE: Duration = Duration::from_secs(600);
-const IN_HAND: Duration = Duration::from_secs(300);
+const SHORT_LIFE: Duration = Duration::from_mins(10);
+const IN_HAND: Duration = Duration::from_mins(5);
+/// While nothing is published, a service is not obeyed for longer than this.
+const LONGEST_ASKED: Duration = Duration::from_mins(5);
 
 /// The life of one issued value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,17 +30,30 @@ impl Term {
     pub fn life(&self) -> Duration {
         self.expires_at.duration_since(self.issued_at).unwrap_or_default()
     }
+
+    /// The same life by a clock that has been set back by `by` meanwhile.
+    #[must_use]
+    pub fn set_back(&self, by: Duration) -> Self {
+        let earlier = |at: SystemTime| at.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH);
+        Self {
+            issued_at: earlier(self.issued_at),
+            expires_at: earlier(self.expires_at),
+            refresh_at: self.refresh_at.map(earlier),
+        }
+    }
 }
 
 /// When a value is due for renewal.
 ///
-/// At the issuer's own `refresh_in` where it gives one; for lives under ten minutes at half; otherwise at 60 %, give or
+/// At the issuer's own `refresh_in` where it gives one, but not before a fiftieth of the life is over: an issuer that
+/// says "at once" would otherwise be asked without end. For lives under ten minutes at half; otherwise at 60 %, give or
 /// take a tenth of that by `dice`, but so that at least max(5 min, 10 %) of the life is left in hand.
 pub fn renew_at(term: &Term, dice: u64) -> SystemTime {
-    if let Some(wanted) = term.refresh_at {
-        return wanted.min(term.expires_at);
-    }
     let life = term.life();
+    if let Some(wanted) = term.refresh_at {
+        let earliest = term.issued_at + FLOOR.max(life / 50);
+        return wanted.max(earliest).min(term.expires_at);
+    }
     if life < SHORT_LIFE {
         return term.issued_at + life / 2;
     }
@@ -47,10 +62,25 @@ pub fn renew_at(term: &Term, dice: u64) -> SystemTime {
     term.issued_at + life.mul_f64(share).min(latest)
 }
 
+/// When the grace of the value before `term`'s is over, `term`'s having been published at `now`.
+///
+/// That is `grace` later, but at most a quarter of the way from the renewal to the expiry: the renewal waits for it and
+/// needs the rest of that way for itself.
+pub fn grace_ends_at(now: SystemTime, grace: Duration, renew_at: SystemTime, term: &Term) -> SystemTime {
+    let renewal = renew_at.max(now);
+    let in_hand = term.expires_at.duration_since(renewal).unwrap_or_default();
+    (now + grace).min(renewal + in_hand / 4)
+}
+
+/// The wait that a service asked for, within reason: at least the floor, and never beyond `left`, the rest of the
+/// published value's life, since past that, waiting politely would mean having nothing.
+pub fn asked(retry_after: Duration, left: Option<Duration>) -> Duration {
+    retry_after.min(left.unwrap_or(LONGEST_ASKED)).max(FLOOR)
+}
+
 /// The wait after failure number `failures` (from 1): full jitter between the floor and a doubling ceiling.
 ///
-/// The service's own `retry_after` wins where it is longer than the floor, but never beyond `left`, the rest of the
-/// published value's life: past that, waiting politely would mean having nothing.
+/// The service's own `retry_after` wins, as [`asked`] bounds it.
 pub fn backoff(
     failures: u32,
     cap: Duration,
@@ -58,9 +88,8 @@ pub fn backoff(
     left: Option<Duration>,
     dice: u64,
 ) -> Duration {
-    if let Some(asked) = retry_after {
-        let bound = left.unwrap_or(Duration::from_secs(300));
-        return asked.min(bound).max(FLOOR);
+    if let Some(wait) = retry_after {
+        return asked(wait, left);
     }
     let ceiling = FLOOR.saturating_mul(1 << failures.min(16)).min(cap);
     ceiling.mul_f64(fraction(dice)).max(FLOOR)
@@ -72,7 +101,7 @@ fn fraction(dice: u64) -> f64 {
     (mix(dice) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// SplitMix64's finaliser: spreads neighbouring seeds over all bits.
+/// `SplitMix64`'s finaliser: spreads neighbouring seeds over all bits.
 pub fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -122,6 +151,28 @@ mod tests {
         assert_eq!(renew_at(&term, 1), term.issued_at + Duration::from_secs(99));
         term.refresh_at = Some(term.expires_at + Duration::from_secs(99));
         assert_eq!(renew_at(&term, 1), term.expires_at);
+    }
+
+    #[test]
+    fn an_issuer_that_says_at_once_is_given_a_pause() {
+        for (life, pause) in [(3600, 72), (20, 1), (1, 1)] {
+            let mut term = term(life);
+            term.refresh_at = Some(term.issued_at);
+            assert_eq!(renew_at(&term, 1), term.issued_at + Duration::from_secs(pause));
+        }
+    }
+
+    #[test]
+    fn a_grace_leaves_room_for_the_renewal() {
+        let s = Duration::from_secs;
+        let term = term(100);
+        let renewal = term.issued_at + s(60);
+        let end = |grace| grace_ends_at(term.issued_at, grace, renewal, &term);
+        assert_eq!(end(s(20)), term.issued_at + s(20), "as asked for");
+        assert_eq!(end(s(99)), term.issued_at + s(70), "a quarter of the 40 s in hand");
+        // Published after its renewal was due.
+        let late = term.issued_at + s(80);
+        assert_eq!(grace_ends_at(late, s(99), renewal, &term), late + s(5));
     }
 
     #[test]

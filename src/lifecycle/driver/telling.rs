@@ -1,0 +1,87 @@
+//! What the driver tells its observer and remembers for `status`.
+
+use super::{
+    super::machine::{Event, Index, Phase},
+    Driver, Notice,
+};
+use crate::{
+    error::{Class, Error},
+    lease::Released,
+};
+use std::time::Duration;
+
+/// What an event leaves to tell, which the machine does not need to know.
+pub(super) enum Detail {
+    Nothing,
+    Error(Error),
+    Took(Duration),
+    How(Released),
+}
+
+impl Driver {
+    /// Tells what has happened, the machine having taken it in.
+    pub(super) fn tell_of(&mut self, event: Event, detail: Detail) {
+        let stopping = matches!(self.machine.phase(), Phase::Stopping | Phase::Ended);
+        match (event, detail) {
+            // Not of one that had expired when it came: that is told as a failure.
+            (Event::Issued(index, term), _) if self.machine.slots()[index].is_renewing() && !stopping => {
+                self.tell(&Notice::Issued { index, expires_at: term.expires_at });
+            }
+            (Event::Retired(index), _) if !stopping => {
+                self.errors[index] = None;
+                self.tell(&Notice::Retired { index });
+            }
+            (Event::Failed(index, _), Detail::Error(error)) if !stopping => self.note(index, error),
+            (Event::ReleaseFailed(index, _), Detail::Error(error)) => self.note(index, error),
+            (Event::Released(index), Detail::How(how)) => self.release(index, how),
+            (Event::Published, _) => {
+                self.sink_error = None;
+                let (generation, complete) = (self.machine.generation(), self.machine.is_complete());
+                self.tell(&Notice::Published { generation, complete });
+            }
+            (Event::Wiped, Detail::Took(took)) => {
+                if stopping {
+                    self.sink_error = None;
+                }
+                self.tell(&Notice::Wiped { took });
+            }
+            (Event::PublishFailed | Event::WipeFailed | Event::Disturbed, Detail::Error(error)) => {
+                let again_at = self.machine.publishes_at();
+                self.tell(&Notice::Failed { index: None, error: &error, again_at });
+                self.sink_error = Some((self.now(), error));
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells and remembers what went wrong with a credential.
+    pub(super) fn note(&mut self, index: Index, error: Error) {
+        let again_at = self.machine.slots()[index].retries_at();
+        self.tell(&Notice::Failed { index: Some(index), error: &error, again_at });
+        self.errors[index] = Some((self.now(), error));
+    }
+
+    fn release(&mut self, index: Index, how: Released) {
+        self.errors[index] = None;
+        let before = self.released[index].filter(|_| how == Released::Nothing);
+        let released = before.unwrap_or(how);
+        self.released[index] = Some(released);
+        // One that may have come too early is repeated, and not told of until then.
+        if self.machine.slots()[index].is_released() {
+            self.tell(&Notice::Released { index, released });
+        }
+    }
+
+    pub(super) fn tell(&mut self, notice: &Notice<'_>) {
+        self.observer.notice(notice, &self.machine);
+    }
+}
+
+/// The error of a value that is discarded.
+pub(super) fn stillborn() -> Error {
+    Error::new(Class::Unavailable, "a new value expired before it could be used")
+        .why("it lives shorter than the gateway takes to accept it, or this machine's clock is ahead")
+        .fix(
+            "compare `date -u` with the right time, and see whether the credential's lifetime is long enough",
+        )
+}
