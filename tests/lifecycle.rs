@@ -72,7 +72,6 @@ struct Credential {
     /// A value was accepted, so its key works at the gateway until a successor's retirement.
     accepted: bool,
     former_is_good: bool,
-    fresh: bool,
     /// When the current value was first published.
     published_at: Option<SystemTime>,
     rests_until: Option<SystemTime>,
@@ -143,7 +142,6 @@ impl World {
                 credential.current = credential.pending.take();
                 credential.former_is_good = credential.accepted;
                 credential.accepted = true;
-                credential.fresh = true;
                 credential.published_at = None;
             }
             Action::Drop(index) => self.credentials[index].current = None,
@@ -165,7 +163,7 @@ impl World {
         for credential in &mut self.credentials {
             assert!(credential.current.is_none_or(|end| end > self.now), "published an expired value");
             credential.sink = credential.current;
-            if std::mem::take(&mut credential.fresh) {
+            if credential.published_at.is_none() {
                 credential.published_at = credential.current.map(|_| self.now);
             }
         }
@@ -356,7 +354,7 @@ proptest! {
         if mended {
             world.mend();
             // Past the longest rest that a service may ask for, and the longest grace.
-            world.run_until(world.now + Duration::from_secs(600));
+            world.run_until(world.now + Duration::from_mins(10));
             prop_assert!(world.machine.is_ready(), "it recovers");
             for (index, credential) in world.credentials.iter().enumerate().step_by(2) {
                 let kept_until = world.graces[index] + Duration::from_secs(2);

@@ -45,14 +45,15 @@ impl Term {
 
 /// When a value is due for renewal.
 ///
-/// At the issuer's own `refresh_in` where it gives one, but not before a fiftieth of the life is over: an issuer that
-/// says "at once" would otherwise be asked without end. For lives under ten minutes at half; otherwise at 60 %, give or
+/// At the issuer's own `refresh_in` where it gives one, but not before a fiftieth of the life is over, since an issuer
+/// that says "at once" would otherwise be asked without end, and with a tenth of the life in hand. For lives under ten minutes at half; otherwise at 60 %, give or
 /// take a tenth of that by `dice`, but so that at least max(5 min, 10 %) of the life is left in hand.
 pub fn renew_at(term: &Term, dice: u64) -> SystemTime {
     let life = term.life();
     if let Some(wanted) = term.refresh_at {
         let earliest = term.issued_at + FLOOR.max(life / 50);
-        return wanted.max(earliest).min(term.expires_at);
+        let latest = term.issued_at + (life - life / 10);
+        return wanted.min(latest).max(earliest).min(term.expires_at);
     }
     if life < SHORT_LIFE {
         return term.issued_at + life / 2;
@@ -145,12 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn the_issuer_decides_where_it_speaks_but_not_past_expiry() {
+    fn the_issuer_decides_where_it_speaks_but_not_so_late_that_a_gap_is_certain() {
         let mut term = term(3600);
         term.refresh_at = Some(term.issued_at + Duration::from_secs(99));
         assert_eq!(renew_at(&term, 1), term.issued_at + Duration::from_secs(99));
         term.refresh_at = Some(term.expires_at + Duration::from_secs(99));
-        assert_eq!(renew_at(&term, 1), term.expires_at);
+        assert_eq!(renew_at(&term, 1), term.issued_at + Duration::from_secs(3240));
     }
 
     #[test]
