@@ -237,6 +237,7 @@ impl World {
                 let retry_after = retry_after.map(Duration::from_secs);
                 let fault = Fault { transient, retry_after };
                 let left = credential.current.and_then(|end| end.duration_since(self.now).ok());
+                let left = left.map(|left| if matches!(action, Action::Retire(_)) { left / 2 } else { left });
                 let longest = left.unwrap_or(Duration::from_mins(5));
                 let rest = self.now + retry_after.map_or(FLOOR, |wait| wait.min(longest).max(FLOOR));
                 if is_release(action) {

@@ -52,7 +52,7 @@ pub fn renew_at(term: &Term, dice: u64) -> SystemTime {
     let life = term.life();
     if let Some(wanted) = term.refresh_at {
         let earliest = term.issued_at + FLOOR.max(life / 50);
-        let latest = term.issued_at + (life - life / 10);
+        let latest = term.issued_at + life / 10 * 9;
         return wanted.min(latest).max(earliest).min(term.expires_at);
     }
     if life < SHORT_LIFE {

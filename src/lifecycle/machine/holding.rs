@@ -114,7 +114,6 @@ impl Holding {
 
     pub(super) fn wipe_failed(&mut self, dice: u64, now: SystemTime) {
         self.busy = Busy::Idle;
-        self.dirty = true;
         self.wiping.fail(now, Fault::PLAIN, schedule::CAP, None, dice);
     }
 

@@ -261,7 +261,10 @@ impl Slot {
             Flight::Retire => (&mut self.retirement, schedule::CAP),
         };
         retry.fail(now, fault, cap, left, dice);
-        let rest = fault.retry_after.map_or(schedule::FLOOR, |wait| schedule::asked(wait, left));
+        // What a service asks for holds for all of this credential's calls. But a renewal that waits for the sake of a
+        // retirement keeps half of the life that is left to it.
+        let bound = if flight == Flight::Retire { left.map(|left| left / 2) } else { left };
+        let rest = fault.retry_after.map_or(schedule::FLOOR, |wait| schedule::asked(wait, bound));
         self.rest_until = Some(now + rest);
     }
 
