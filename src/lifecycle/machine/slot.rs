@@ -49,8 +49,8 @@ pub struct Slot {
     fresh: bool,
     /// Somebody asked for a new value.
     wanted: bool,
-    /// The value that was accepted last ran out, and no successor has come yet. It is still good at the service.
-    lapsed: bool,
+    /// The value that was accepted last ran out then, and no successor has come yet. It is still good at the service.
+    lapsed_at: Option<SystemTime>,
     /// Getting a new value: issue and probe.
     renewal: Retry,
     /// Ending the former value. On a track of its own: it must not keep a credential from being renewed.
@@ -87,9 +87,9 @@ impl Slot {
         }
     }
 
-    /// Whether a value ran out and no successor has come yet.
-    pub fn is_lapsed(&self) -> bool {
-        self.lapsed
+    /// When the last value ran out, while no successor has come.
+    pub fn lapsed_at(&self) -> Option<SystemTime> {
+        self.lapsed_at
     }
 
     /// Failures since the last success, of whatever is tried at present.
@@ -140,7 +140,7 @@ impl Slot {
             renew_at: None,
             fresh: false,
             wanted: false,
-            lapsed: false,
+            lapsed_at: None,
             renewal: Retry::default(),
             retirement: Retry::default(),
             rest_until: None,
@@ -191,7 +191,7 @@ impl Slot {
             self.current = None;
             self.renew_at = None;
             self.fresh = false;
-            self.lapsed = true;
+            self.lapsed_at = Some(now);
             if self.is_retiring() {
                 self.former = Former::Good;
             }
@@ -234,13 +234,13 @@ impl Slot {
     /// The gateway accepts the new value. Whether it still lives; it may have run out meanwhile.
     pub(super) fn accepted(&mut self, now: SystemTime) -> bool {
         let Some(term) = self.pending.take_if(|term| term.expires_at > now) else { return false };
-        let has_former = self.spec.retires && (self.current.is_some() || self.lapsed);
+        let has_former = self.spec.retires && (self.current.is_some() || self.lapsed_at.is_some());
         self.former = if has_former { Former::Good } else { Former::Gone };
         self.current = Some(term);
         self.renew_at = None;
         self.fresh = true;
         self.wanted = false;
-        self.lapsed = false;
+        self.lapsed_at = None;
         self.renewal.succeed();
         self.retirement.succeed();
         true
@@ -314,7 +314,7 @@ impl Slot {
         if let Former::EndsAt(at) = self.former {
             self.former = Former::EndsAt(at.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH));
         }
-        for at in [&mut self.renew_at, &mut self.rest_until, &mut self.issue_after] {
+        for at in [&mut self.renew_at, &mut self.lapsed_at, &mut self.rest_until, &mut self.issue_after] {
             set_back(at, by);
         }
         self.renewal.set_back(by);
