@@ -99,6 +99,7 @@ fn the_states_of_a_credential_over_its_life() {
     machine.step(Event::Stop, at(1068));
     assert_eq!((state(&machine), see(&machine).phase), (State::Releasing, Stage::Stopping));
     assert_eq!(see(&machine).next.map(|next| next.at), Some(at(1076)));
+    machine.step(bad(), at(1068));
     machine.step(Event::Released(0), at(1069));
     assert_eq!((state(&machine), see(&machine).phase), (State::Released, Stage::Ended));
 }
