@@ -5,10 +5,11 @@ use apim_agent::{
     error::{Class, Error, Result},
     lease::{Lease, Lessor, Released},
     lifecycle::{
-        driver::{Command, Driver, Entry, Notice, Observer, Outcome, Set, Sink, Values},
+        driver::{Command, Driver, Entry, Notice, Observer, Outcome, Values},
         machine::{Machine, Phase, Spec},
     },
     secret::Secret,
+    sink::{Set, Sink},
 };
 use async_trait::async_trait;
 use std::{

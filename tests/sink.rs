@@ -2,9 +2,8 @@
 
 use apim_agent::{
     error::{Class, Error},
-    lifecycle::driver::{Set, Sink},
     secret::Secret,
-    sink::{publisher::EnvFile, runtime_dir::RuntimeDir},
+    sink::{Set, Sink, publisher::EnvFile, runtime_dir::RuntimeDir},
 };
 use std::{
     fs::{self, File, Permissions},

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     clock,
-    error::{Class, Error, Result},
+    error::{Class, Error},
     lease::{Lease, Lessor, Released},
-    secret::Secret,
+    sink::{Set, Sink},
 };
 use call::{Call, Done, Flights, fault, fly};
 use futures_util::StreamExt;
@@ -41,26 +41,6 @@ pub struct Entry {
     pub env: String,
     /// Issues its leases.
     pub lessor: Arc<dyn Lessor>,
-}
-
-/// Where a set of leases becomes usable.
-pub trait Sink: Send {
-    /// Replaces what is published by `set`, whole or not at all.
-    fn publish(&mut self, set: &Set<'_>) -> Result<()>;
-    /// Leaves nothing. Must take milliseconds, and may be called again; a later `publish` may follow.
-    fn wipe(&mut self) -> Result<()>;
-    /// Whether what was published still stands; an error says what another hand did.
-    fn check(&self) -> Result<()>;
-}
-
-/// One generation, as it is published.
-pub struct Set<'a> {
-    /// Its number.
-    pub generation: u64,
-    /// When the first of its values expires; `None` while it holds none.
-    pub expires_at: Option<SystemTime>,
-    /// Variables and values, in the configuration's order.
-    pub values: Vec<(&'a str, &'a Secret)>,
 }
 
 /// Runs one set of credentials through its life.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::{Class, Error, Result},
-    lifecycle::driver::{Set, Sink},
+    sink::{Set, Sink},
 };
 use nix::{
     errno::Errno,

@@ -281,10 +281,10 @@ impl Slot {
     }
 
     /// Somebody asks for a new value: a reason to try soon, but never below the floor or before a service's own word.
+    /// One that is on its way already is the answer.
     pub(super) fn refresh(&mut self, now: SystemTime) {
         self.renewal.hurry(now + schedule::FLOOR);
-        let just_issued = self.issue_after.is_some_and(|at| at > now);
-        self.wanted |= !(self.is_renewing() || self.fresh || just_issued);
+        self.wanted |= !(self.is_renewing() || self.fresh);
     }
 
     /// Whether it has a value, or has shown that it does not get one at once.
