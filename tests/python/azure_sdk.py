@@ -1,22 +1,25 @@
-"""Microsoft's Python SDK against the emulator: what it creates, reads, changes and deletes, and how it fails.
+"""Microsoft's Python SDK against the emulator: tokens, what it creates, reads, changes and deletes, and how it fails.
 
 usage: azure_sdk.py PATH-OF-apim-agent
 """
 
+import base64
 import json
+import logging
 import os
 import subprocess
 import sys
 import tempfile
 import unittest
 
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.identity import ClientAssertionCredential
 from azure.mgmt.apimanagement import ApiManagementClient
-from azure.mgmt.apimanagement.models import SubscriptionCreateParameters
+from azure.mgmt.apimanagement.models import SubscriptionCreateParameters, SubscriptionUpdateParameters
 
 BINARY = os.path.abspath(sys.argv.pop(1))
 DEADLINE = 60
+ARM_SCOPE = "https://management.azure.com/.default"
 
 
 class Emulator:
@@ -59,15 +62,18 @@ class AzureSdk(unittest.TestCase):
     def tearDownClass(cls):
         cls.emulator.stop()
 
-    def by_settings(self):
+    def credential(self, assertion):
         ready = self.emulator.ready
-        credential = ClientAssertionCredential(
-            ready["tenant_id"], ready["client_id"], self.emulator.assertion,
+        return ClientAssertionCredential(
+            ready["tenant_id"], ready["client_id"], assertion,
             authority=ready["authority"], disable_instance_discovery=True,
         )
+
+    def by_settings(self):
+        ready = self.emulator.ready
         return ApiManagementClient(
-            credential, ready["subscription_id"], base_url=ready["arm"],
-            credential_scopes=["https://management.azure.com/.default"],
+            self.credential(self.emulator.assertion), ready["subscription_id"], base_url=ready["arm"],
+            credential_scopes=[ARM_SCOPE],
         )
 
     def by_public_names(self):
@@ -94,6 +100,14 @@ class AzureSdk(unittest.TestCase):
         second = client.subscription.list_secrets(*where, sid)
         self.assertNotEqual(first.primary_key, second.primary_key)
         self.assertEqual(first.secondary_key, second.secondary_key)
+        client.subscription.regenerate_secondary_key(*where, sid)
+        third = client.subscription.list_secrets(*where, sid)
+        self.assertEqual(second.primary_key, third.primary_key)
+        self.assertNotEqual(second.secondary_key, third.secondary_key)
+
+        changed = client.subscription.update(*where, sid, "*", SubscriptionUpdateParameters(display_name="changed"))
+        self.assertEqual((changed.display_name, changed.scope), ("changed", made.scope))
+        self.assertTrue(client.subscription.get_entity_tag(*where, sid))
 
         self.assertIn(sid, [entry.name for entry in client.subscription.list(*where)])
         client.subscription.delete(*where, sid, if_match="*")
@@ -108,6 +122,20 @@ class AzureSdk(unittest.TestCase):
     def test_by_public_names_through_the_proxy(self):
         self.life_of_a_subscription(self.by_public_names(), "sdk-proxy")
 
+    def test_a_token_by_federated_assertion(self):
+        ready = self.emulator.ready
+        token = self.credential(self.emulator.assertion).get_token(ARM_SCOPE)
+        segment = token.token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+        self.assertEqual((claims["tid"], claims["appid"]), (ready["tenant_id"], ready["client_id"]))
+        # The SDK counts from when it had the answer.
+        self.assertAlmostEqual(token.expires_on, claims["exp"], delta=DEADLINE)
+
+    def test_a_broken_assertion_is_refused_with_entras_code(self):
+        with self.assertRaises(ClientAuthenticationError) as refused:
+            self.credential(lambda: self.emulator.assertion()[:-8] + "AAAAAAAA").get_token(ARM_SCOPE)
+        self.assertRegex(str(refused.exception), r"AADSTS\d+: ")
+
     def test_a_missing_product_is_refused(self):
         ready = self.emulator.ready
         wanted = SubscriptionCreateParameters(scope="/products/nowhere", display_name="none", state="active")
@@ -115,7 +143,8 @@ class AzureSdk(unittest.TestCase):
             self.by_settings().subscription.create_or_update(
                 ready["resource_group"], ready["service_name"], "sdk-none", wanted,
             )
-        self.assertIn(refused.exception.status_code, (400, 404))
+        self.assertEqual(refused.exception.status_code, 404)
+        self.assertEqual(refused.exception.error.code, "ResourceNotFound")
 
     def test_pages_are_followed(self):
         ready, client = self.emulator.ready, self.by_settings()
@@ -126,11 +155,16 @@ class AzureSdk(unittest.TestCase):
                 scope=f"/products/{ready['product']}", display_name=name, state="active",
             )
             client.subscription.create_or_update(*where, name, wanted)
-        listed = [entry.name for entry in client.subscription.list(*where, top=2)]
+        pages = [[entry.name for entry in page] for page in client.subscription.list(*where, top=2).by_page()]
+        self.assertTrue(all(len(page) <= 2 for page in pages) and len(pages) >= 3, pages)
+        listed = [name for page in pages for name in page]
+        self.assertEqual(len(listed), len(set(listed)))
         for name in names:
             self.assertIn(name, listed)
             client.subscription.delete(*where, name, if_match="*")
 
 
 if __name__ == "__main__":
+    # It logs the refusals that are asked for here.
+    logging.getLogger("azure").setLevel(logging.CRITICAL)
     unittest.main()
