@@ -89,10 +89,11 @@ impl SubscriptionKey {
     }
 
     async fn create(&self) -> Result<()> {
-        let token = self.arm.ready().await?;
+        // Opening a connection takes longer than ARM's answer may: it starts together with all the others.
         if let Some(probe) = &self.probe {
             probe.warm().await;
         }
+        let token = self.arm.ready().await?;
         let subject = &token.subject;
         let sid = naming::sid(&subject.iss, &subject.sub, &self.workspace, &self.credential.name);
         self.user.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&subject.user);
