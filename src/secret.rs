@@ -21,6 +21,7 @@ impl Secret {
     }
 
     /// A second copy, as explicit as it can be.
+    #[must_use]
     pub fn duplicate(&self) -> Self {
         Self(Zeroizing::new(Box::from(self.expose())))
     }
