@@ -47,10 +47,10 @@ pub struct Global {
     /// Read this configuration instead of searching for apim-agent.toml
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Name of this workspace
+    /// Name of this workspace [default: the platform's id for it, else the host's name]
     #[arg(long, global = true, value_name = "NAME")]
     pub workspace: Option<String>,
-    /// Folder for the env file; has to be in RAM
+    /// Folder for the env file; has to be in RAM [default: one that is]
     #[arg(long, global = true, value_name = "FOLDER")]
     pub runtime_dir: Option<String>,
     /// PEM certificates to trust besides the system's
@@ -109,12 +109,15 @@ To try it without Azure, and to watch keys being renewed:
   apim-agent run --emulator --short-lives")]
     Run(Run),
     /// Run a command with the credentials in its environment
-    #[command(after_help = "\
+    #[command(
+        override_usage = "apim-agent exec [OPTIONS] -- <CMD>...",
+        after_help = "\
 It takes the credentials of the agent that runs; without one it fetches them for this command alone, and
 revokes them afterwards. It exits as the command does.
-  apim-agent exec -- make integration-test")]
+  apim-agent exec -- make integration-test"
+    )]
     Exec(Exec),
-    /// Print the published credentials
+    /// Print the published credentials, for a shell or a program
     #[command(after_help = "\
 Examples, for sh, bash and zsh; for fish; for scripts:
   eval \"$(apim-agent env)\"
@@ -123,7 +126,8 @@ Examples, for sh, bash and zsh; for fish; for scripts:
     Env(Env),
     /// Show what is published, until when, and what comes next
     #[command(after_help = "\
-Example, for scripts:
+Exits with 0 when everything is published, with 75 when something is missing, and with 69 when no agent runs.
+  until apim-agent status > /dev/null; do sleep 1; done
   apim-agent status --json | jq .generation")]
     Status(Status),
     /// Renew all credentials now
@@ -142,7 +146,7 @@ It serves until Ctrl-C, SIGTERM or SIGHUP, and forgets everything then.
 /// `run`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Run {
-    /// Bring an Azure along, on loopback, and use it
+    /// Bring an emulated Azure along, on loopback, and use it instead of apim-agent.toml
     #[arg(long)]
     pub emulator: bool,
     /// Write where everything is, as JSON, when the first credentials are published

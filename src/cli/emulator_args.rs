@@ -26,7 +26,7 @@ pub struct EmulatorOptions {
     /// How long the gateway does not know a new key [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = span)]
     pub key_delay: Option<Duration>,
-    /// Added to each answer [default: 0s]
+    /// Wait before each answer [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = span)]
     pub latency: Option<Duration>,
     /// Calls a minute for each key at the gateway [default: 600]
@@ -38,22 +38,22 @@ pub struct EmulatorOptions {
     /// Another issuer that Entra trusts, for one subject or for all; repeatable
     #[arg(long, value_name = "URL[,SUBJECT]", value_parser = issuer)]
     pub trust_issuer: Vec<TrustedIssuer>,
-    /// Port of the workspace's identity API [default: any]
+    /// Port of the workspace's identity API [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub port_identity: Option<u16>,
-    /// Port of Entra [default: any]
+    /// Port of Entra [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub port_entra: Option<u16>,
-    /// Port of Azure Resource Manager [default: any]
+    /// Port of Azure Resource Manager [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub port_arm: Option<u16>,
-    /// Port of the gateway [default: any]
+    /// Port of the gateway [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub port_gateway: Option<u16>,
-    /// Port of the CONNECT proxy for the public names [default: any]
+    /// Port of the CONNECT proxy for the public names [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub port_proxy: Option<u16>,
-    /// Port for faults and the journal [default: any]
+    /// Port for faults and the journal [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub port_control: Option<u16>,
 }

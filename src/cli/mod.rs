@@ -60,7 +60,11 @@ fn tell(error: &Error) {
     let mut text = format!("apim-agent: {}\n", error.what);
     for (label, part) in [("why", &error.why), ("fix", &error.fix)] {
         if let Some(part) = part {
-            let _ = writeln!(text, "  {label}: {}", part.trim_end().replace('\n', "\n       "));
+            let _ = writeln!(
+                text,
+                "  {label}: {}",
+                part.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n       ")
+            );
         }
     }
     // Nobody may be reading; the exit code tells all the same.
@@ -100,7 +104,8 @@ fn must_run(global: &Global, ambient: &Ambient) -> Result<Client> {
     Client::find(place.runtime_dir.as_deref(), xdg.as_deref(), &place.workspace)?.ok_or_else(|| {
         let error =
             Error::new(Class::Unavailable, format!("no agent runs for workspace {}", place.workspace))
-                .fix("start one: apim-agent run (or, without Azure: apim-agent run --emulator)");
+                .fix("start one: apim-agent run (or, without Azure: apim-agent run --emulator); that of another workspace is \
+                     found with --workspace NAME");
         match place.doubt {
             Some(doubt) => error.why(format!("the configuration could not be read: {doubt}")),
             None => error,

@@ -8,8 +8,8 @@ use crate::{
     lease::Released,
     lifecycle::{
         driver::Notice,
-        machine::{Index, Machine, Phase},
-        status::About,
+        machine::{Index, Machine},
+        status::{About, AboutCredential},
     },
     run::Watch,
     sink::runtime_dir::Leftover,
@@ -49,14 +49,20 @@ struct State {
     scopes: Vec<String>,
     /// Whether the lines on how to use it were shown.
     explained: bool,
-    /// The last failure that was told of, by credential, and how often it came since.
+    /// The last failure that was told of, by credential.
     troubles: Vec<(Option<Index>, String)>,
+    /// How many values of each credential the gateway has accepted.
+    accepted: Vec<u32>,
+    /// Until when the value of each credential was last said to be good.
+    told: Vec<Option<SystemTime>>,
 }
 
 impl Timeline {
     /// A timeline that counts from `started`.
     pub(super) fn new(about: About, detail: Detail, started: SystemTime) -> Self {
-        Self { about, detail, started, state: Mutex::default() }
+        let count = about.credentials.len();
+        let state = State { accepted: vec![0; count], told: vec![None; count], ..State::default() };
+        Self { about, detail, started, state: Mutex::new(state) }
     }
 
     /// The first lines: who, and what a predecessor left.
@@ -66,8 +72,11 @@ impl Timeline {
             &format!("{}, workspace {}", env!("CARGO_PKG_VERSION"), self.about.workspace),
         );
         for leftover in leftovers {
-            let (files, path) = (leftover.files, leftover.path.display());
-            self.say(&format!("{:<10} {files} files of an agent that was killed, in {path}", "wiped"));
+            let (path, s) = (leftover.path.display(), if leftover.files == 1 { "" } else { "s" });
+            self.say(&format!(
+                "{:<10} {} file{s} of an agent that was killed, in {path}",
+                "wiped", leftover.files
+            ));
         }
         if let Some(swap) = swap {
             self.say(&format!("{:<10} {swap}", "note"));
@@ -103,23 +112,22 @@ impl Timeline {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.troubles.clear();
         let Detail::Full { usage } = &self.detail else { return };
+        let ends: Vec<_> =
+            machine.slots().iter().map(|slot| slot.current().map(|term| term.expires_at)).collect();
+        let told = std::mem::replace(&mut state.told, ends.clone());
         if state.explained {
-            let mut text = format!("generation {generation} published");
-            for (about, slot) in self.about.credentials.iter().zip(machine.slots()) {
-                if let Some(term) = slot.current() {
-                    let _ = write!(text, ", {} until {}", about.env, until(term.expires_at, now));
-                }
-            }
-            self.full(&clock_time(now), &text);
+            let changed = self.about.credentials.iter().zip(ends).zip(told);
+            let changed = changed.filter(|((_, end), told)| end != told);
+            let changed = changed
+                .filter_map(|((about, end), _)| Some(format!("{} until {}", about.env, until(end?, now))));
+            let changed = changed.collect::<Vec<_>>().join(", ");
+            let colon = if changed.is_empty() { "" } else { ": " };
+            self.full(&clock_time(now), &format!("generation {generation} published{colon}{changed}"));
             return;
         }
-        state.explained = true;
-        for (about, slot) in self.about.credentials.iter().zip(machine.slots()) {
-            let end = slot.current().map_or("missing, see above".to_owned(), |term| {
-                format!("until {}", until(term.expires_at, now))
-            });
-            self.full("credential", &format!("{:<22} {} {}, {end}", about.env, about.kind, about.scope));
-        }
+        // What is missing is worth a second look when it is there.
+        state.explained = complete;
+        self.credentials(&ends, now);
         let took = now.duration_since(self.started).unwrap_or_default();
         let missing = if complete { "" } else { ", not complete yet" };
         self.full(
@@ -130,7 +138,24 @@ impl Timeline {
                 self.about.env_file
             ),
         );
-        self.say(usage);
+        if complete {
+            self.say(usage);
+        }
+    }
+
+    /// A table of all credentials.
+    fn credentials(&self, ends: &[Option<SystemTime>], now: SystemTime) {
+        let all = &self.about.credentials;
+        let widest = |of: fn(&AboutCredential) -> usize| all.iter().map(of).max().unwrap_or_default();
+        let env_width = widest(|entry| entry.env.len());
+        let kind_width = widest(|entry| entry.kind.to_string().len());
+        let scope_width = widest(|entry| entry.scope.len());
+        for (place, (AboutCredential { env, kind, scope, .. }, end)) in all.iter().zip(ends).enumerate() {
+            let label = if place == 0 { "credential" } else { "" };
+            let end = end.map_or("missing, see above".to_owned(), |end| format!("until {}", until(end, now)));
+            let kind = kind.to_string();
+            self.full(label, &format!("{env:env_width$}  {kind:kind_width$}  {scope:scope_width$}  {end}"));
+        }
     }
 
     fn failed(&self, index: Option<Index>, error: &Error, again_at: Option<SystemTime>) {
@@ -144,7 +169,15 @@ impl Timeline {
         let now = clock::now();
         let again = again_at.map_or(String::new(), |at| format!("; again {}", relative(at, now)));
         let who = index.map_or("env file", |index| self.about.credentials[index].env.as_str());
-        self.say(&format!("{:<10} {who}: {text}{again}", clock_time(now)));
+        let mut lines = format!("{:<10} {who}: {}{again}", clock_time(now), error.what);
+        for (label, part) in [("why", &error.why), ("fix", &error.fix)] {
+            for (place, line) in part.iter().flat_map(|part| part.trim().lines()).enumerate() {
+                // Writing to a String cannot fail.
+                let _ =
+                    write!(lines, "\n{:10} {:4} {}", "", if place == 0 { label } else { "" }, line.trim());
+            }
+        }
+        self.say(&lines);
         state.troubles.push((index, text));
     }
 }
@@ -162,34 +195,51 @@ impl Watch for Timeline {
         }
         if !state.scopes.iter().any(|known| known == scope) {
             let end = until(token.expires_at, now);
-            self.full("exchange", &format!("{scope} in {} ms, until {end}", took.as_millis()));
+            self.full("exchange", &format!("token for {scope} in {} ms, until {end}", took.as_millis()));
             state.scopes.push(scope.to_owned());
         }
     }
 
     fn notice(&self, notice: &Notice<'_>, machine: &Machine) {
         match notice {
-            Notice::Issued { .. } | Notice::Accepted { .. } => {}
+            Notice::Issued { .. } => {}
+            Notice::Accepted { index } => {
+                self.state.lock().unwrap_or_else(PoisonError::into_inner).accepted[*index] += 1;
+            }
             Notice::Published { generation, complete } => self.published(*generation, *complete, machine),
             Notice::Retired { index } => {
-                self.event(machine, *index, "the value before is refused from now on");
+                // Behind the first value there is none of ours that anybody could hold.
+                if self.state.lock().unwrap_or_else(PoisonError::into_inner).accepted[*index] > 1 {
+                    self.event(machine, *index, "the value before is refused from now on");
+                }
             }
             Notice::Expired { index } => self.event(machine, *index, "has expired and was taken out"),
             Notice::Failed { index, error, again_at } => self.failed(*index, error, *again_at),
             Notice::Wiped { took } => {
-                if machine.phase() == Phase::Stopping || machine.generation() > 0 {
-                    self.full(
-                        "wiped",
-                        &format!("{} in {:.1} ms", self.about.env_file, took.as_secs_f64() * 1e3),
-                    );
+                // Before the first publication there is no file.
+                if machine.generation() > 0 {
+                    let took = match took.as_micros() {
+                        ..100 => "less than 0.1 ms".to_owned(),
+                        _ => format!("{:.1} ms", took.as_secs_f64() * 1e3),
+                    };
+                    self.full("wiped", &format!("{} in {took}", self.about.env_file));
                 }
             }
             Notice::Released { index, released } => {
-                let name = &self.about.credentials[*index].env;
+                let AboutCredential { env, kind, .. } = &self.about.credentials[*index];
                 match released {
-                    Released::Revoked => self.full("revoked", &format!("{name}: the gateway refuses it")),
+                    Released::Revoked => {
+                        let how = match kind {
+                            Kind::SubscriptionKey => "its subscription is deleted",
+                            Kind::AccessToken => "it is refused from now on",
+                        };
+                        self.full("revoked", &format!("{env}: {how}"));
+                    }
                     Released::Expires => {
-                        self.full("expires", &format!("{name}: cannot be revoked, it merely expires"));
+                        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                        let end = state.told[*index]
+                            .map_or(String::new(), |end| format!(", at {}", until(end, clock::now())));
+                        self.full("expires", &format!("{env}: cannot be revoked, it merely expires{end}"));
                     }
                     Released::Nothing => {}
                 }
@@ -236,14 +286,16 @@ fn clock_time(when: SystemTime) -> String {
     text.split_once('T').map_or(text.clone(), |(_, time)| time.to_owned())
 }
 
-/// `in 20 s`, `in 60 min`, `now`.
+/// `in 20 s`, `in 60 min`, `in 5 h`, `now`.
 fn relative(when: SystemTime, now: SystemTime) -> String {
     let seconds = when.duration_since(now).unwrap_or_default().as_secs_f64().round();
     if seconds < 1.0 {
         "now".to_owned()
     } else if seconds < 120.0 {
         format!("in {seconds} s")
-    } else {
+    } else if seconds < 7200.0 {
         format!("in {} min", (seconds / 60.0).round())
+    } else {
+        format!("in {} h", (seconds / 3600.0).round())
     }
 }

@@ -51,7 +51,7 @@ pub const KEYS: &[Key] = &[
         "gateway.service",
         "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.ApiManagement/service/contoso",
     ),
-    key("gateway.probe", "/status-0123456789abcdef"),
+    key("gateway.probe", "/orders/health"),
 ];
 
 /// The settings of one entry under `[credentials.NAME]`.
@@ -61,7 +61,7 @@ pub const CREDENTIAL_KEYS: &[Key] = &[
     key("env", "ORDERS_TOKEN"),
     key("lifetime", "1h"),
     key("grace", "60s"),
-    key("probe", "/status-0123456789abcdef"),
+    key("probe", "/orders/health"),
 ];
 
 /// The tables of the file.

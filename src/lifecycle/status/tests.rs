@@ -139,11 +139,11 @@ fn the_text_is_calm() {
                  agent     process 123, started 3 s ago (2026-11-24T00:00:00Z)\n  \
                  gateway   https://contoso.azure-api.net\n  \
                  env file  /run/apim-agent/w/env\n  \
-                 expires   in 59 min (2026-11-24T01:00:00Z)\n    \
+                 expires   in 60 min (2026-11-24T01:00:00Z)\n    \
                  ARM throttles (1 s ago (2026-11-24T00:00:02Z))\n      \
                  why  429\n           TooManyRequests\n      fix  wait\n\n  \
                  orders   ORDERS   subscription-key for /products/p\n    \
-                 failing; tried again in 5 s (2026-11-24T00:00:08Z); failed 1 time in a row\n    \
+                 failing; tried again in 5 s (2026-11-24T00:00:08Z); failed once\n    \
                  ARM throttles (2 s ago (2026-11-24T00:00:01Z))\n";
     assert!(text.starts_with(start), "{text}");
     assert!(text.ends_with("\n  next: try orders again in 5 s (2026-11-24T00:00:08Z)\n"), "{text}");

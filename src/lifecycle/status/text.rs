@@ -73,9 +73,10 @@ fn sentence(entry: &Credential, now: SystemTime) -> String {
     add("renews", entry.renews_at.filter(|_| entry.retries_at.is_none()));
     add("former value ends", entry.grace_until);
     add("tried again", entry.retries_at);
-    if entry.failures > 0 {
-        let times = if entry.failures == 1 { "time" } else { "times" };
-        parts.push(format!("failed {} {times} in a row", entry.failures));
+    match entry.failures {
+        0 => {}
+        1 => parts.push("failed once".to_owned()),
+        times => parts.push(format!("failed {times} times in a row")),
     }
     parts.join("; ")
 }
@@ -96,19 +97,20 @@ fn moment(at: SystemTime, now: SystemTime) -> String {
     let when = match at.duration_since(now) {
         Ok(wait) if wait < Duration::from_secs(1) => "now".to_owned(),
         Ok(wait) => format!("in {}", span(wait)),
-        Err(earlier) if earlier.duration() < Duration::from_secs(1) => "now".to_owned(),
+        Err(earlier) if earlier.duration() < Duration::from_secs(1) => "just now".to_owned(),
         Err(earlier) => format!("{} ago", span(earlier.duration())),
     };
     format!("{when} ({})", clock::rfc3339(at))
 }
 
-/// Two minutes and more in minutes, two hours and more in hours and minutes, two days and more in days.
+/// Two minutes and more in minutes, two hours and more in hours and minutes, two days and more in days; rounded, so that
+/// an hour does not read as 59 minutes as soon as it has begun.
 fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} days", seconds / 86_400),
+        120..7170 => format!("{} min", (seconds + 30) / 60),
+        7170..172_770 => format!("{} h {} min", (seconds + 30) / 3600, (seconds + 30) % 3600 / 60),
+        _ => format!("{} days", (seconds + 43_200) / 86_400),
     }
 }
