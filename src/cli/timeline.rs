@@ -109,12 +109,13 @@ impl Timeline {
 
     fn published(&self, generation: u64, complete: bool, machine: &Machine) {
         let now = clock::now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.troubles.clear();
-        let Detail::Full { usage } = &self.detail else { return };
         let ends: Vec<_> =
             machine.slots().iter().map(|slot| slot.current().map(|term| term.expires_at)).collect();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let told = std::mem::replace(&mut state.told, ends.clone());
+        // What is published anew is over its trouble; the others may still be in theirs.
+        state.troubles.retain(|(whose, _)| whose.is_some_and(|index| ends[index] == told[index]));
+        let Detail::Full { usage } = &self.detail else { return };
         if state.explained {
             let changed = self.about.credentials.iter().zip(ends).zip(told);
             let changed = changed.filter(|((_, end), told)| end != told);

@@ -1,0 +1,271 @@
+//! The README says what is so: its tables are the code's, its configurations load, its paths exist, its sample is what
+//! the program prints, and its role is enough.
+#![allow(clippy::unwrap_used)] // A test says by failing what it missed.
+
+mod support;
+
+use apim_agent::{
+    cli::args,
+    config::{self, Choice, Config, Env, Inputs, duration, keys},
+    error::{Class, Error},
+};
+use nix::sys::signal::Signal;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use support::{BINARY, bare, process::Process};
+
+fn root() -> PathBuf {
+    env!("CARGO_MANIFEST_DIR").into()
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The rows of the first table after `mark`, without head and rule; each cell trimmed.
+fn table(readme: &str, mark: &str) -> Vec<Vec<String>> {
+    let (_, after) = readme.split_once(mark).unwrap_or_else(|| panic!("README.md lacks the mark {mark:?}"));
+    let rows =
+        after.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let cells = |row: &str| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+    rows.skip(2).map(cells).collect()
+}
+
+/// What stands between backquotes.
+fn code(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// The fenced blocks in `language`.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+fn load(toml: &str) -> Result<Config, Error> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(config::FILE_NAME), toml).unwrap();
+    let env: Env = std::iter::empty::<(&str, &str)>().collect();
+    config::load(&Inputs {
+        file: Choice::Usual(None),
+        env: &env,
+        flags: &[],
+        folder: folder.path(),
+        host_name: "host",
+    })
+}
+
+#[test]
+fn the_table_of_settings_is_the_codes() {
+    let rows = table(&readme(), "<!-- settings:");
+    let named = |name: &str, path: &str, aliases: &[&str]| {
+        let variables =
+            std::iter::once(keys::variable(path)).chain(aliases.iter().map(|&alias| alias.to_owned()));
+        (name.to_owned(), variables.collect::<Vec<_>>())
+    };
+    let mut wanted: Vec<_> = keys::KEYS.iter().map(|key| named(key.name, key.name, key.aliases)).collect();
+    wanted.extend(keys::CREDENTIAL_KEYS.iter().map(|key| {
+        let path = format!("credentials.NAME.{}", key.name);
+        named(&path, &path, key.aliases)
+    }));
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|row| (code(&row[0])[0].to_owned(), code(&row[1]).into_iter().map(str::to_owned).collect()))
+        .collect();
+    assert_eq!(shown, wanted);
+}
+
+#[test]
+fn the_defaults_are_those_that_one_gets() {
+    let config = load(
+        "[entra]\ntenant_id = \"contoso.com\"\nclient_id = \"00000000-0000-0000-0000-000000000000\"\n\
+         [gateway]\nurl = \"https://h\"\n[credentials.a]\nscope = \"api://a/.default\"\nenv = \"A\"\n",
+    )
+    .unwrap();
+    let url = |url: &url::Url| url.as_str().trim_end_matches('/').to_owned();
+    let credential = &config.credentials[0];
+    let defaults = [
+        ("request_timeout", duration::show(config.request_timeout)),
+        ("revoke_timeout", duration::show(config.revoke_timeout)),
+        ("identity.source", "auto".to_owned()),
+        ("identity.audience", config.identity.audience.clone()),
+        ("identity.url", url(&config.identity.url)),
+        ("identity.bearer_file", config.identity.bearer_file.display().to_string()),
+        ("identity.variable", config.identity.variable.clone()),
+        ("entra.authority", url(&config.entra.authority)),
+        ("arm.url", url(&config.arm.url)),
+        ("arm.scope", config.arm.scope.clone()),
+        ("credentials.NAME.kind", credential.kind.to_string()),
+        ("credentials.NAME.lifetime", duration::show(credential.lifetime)),
+    ];
+    let rows = table(&readme(), "<!-- settings:");
+    for (key, default) in defaults {
+        let row = rows.iter().find(|row| code(&row[0]) == [key]).unwrap();
+        assert_eq!(code(&row[2]).first().copied(), Some(default.as_str()), "default of {key}");
+    }
+    // "Required" is what cannot be left out.
+    let problem = load("[credentials.NAME]").unwrap_err().to_string();
+    for row in &rows {
+        let key = code(&row[0])[0];
+        assert_eq!(row[2] == "required", problem.contains(&format!("{key} is not set")), "{key}: {problem}");
+    }
+}
+
+#[test]
+fn the_exit_codes_are_the_codes() {
+    let all =
+        [Class::Usage, Class::Unavailable, Class::Internal, Class::TryAgain, Class::Denied, Class::Config];
+    // A class that is new to this list is found by its exit code in the help.
+    let help = args::command().render_help().to_string();
+    let (_, help) = help.split_once("Exit codes:\n").unwrap();
+    let in_help = help.lines().filter_map(|line| line.split_whitespace().next()?.parse::<u8>().ok());
+    let in_help: BTreeSet<u8> = in_help.collect();
+    let in_code: BTreeSet<u8> =
+        all.map(|class| Error::new(class, "").exit_code()).into_iter().chain([0]).collect();
+    let in_readme: BTreeSet<u8> =
+        table(&readme(), "<!-- exit codes:").iter().map(|row| row[0].parse().unwrap()).collect();
+    assert_eq!(in_readme, in_code);
+    assert_eq!(in_readme, in_help);
+}
+
+#[test]
+fn the_commands_and_flags_are_those_of_the_command_line() {
+    let readme = readme();
+    let command = args::command();
+    let names: Vec<_> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let shown: Vec<_> = table(&readme, "## Commands").iter().map(|row| code(&row[0])[0].to_owned()).collect();
+    assert_eq!(shown, names);
+
+    let emulator = command.find_subcommand("emulator").unwrap();
+    let flags = emulator.get_arguments().filter_map(|argument| argument.get_long());
+    let wanted: BTreeSet<_> =
+        flags.filter(|flag| !["ready-file", "help"].contains(flag)).map(|flag| format!("--{flag}")).collect();
+    let rows = table(&readme, "<!-- emulator flags:");
+    let shown: BTreeSet<_> = rows
+        .iter()
+        .flat_map(|row| [code(&row[0]), code(&row[2])].concat())
+        .filter(|word| word.starts_with("--"))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(shown, wanted);
+
+    // Every line that calls us parses.
+    let lines = blocks(&readme, "sh").join("\n");
+    let calls = lines.lines().filter_map(|line| line.trim().strip_prefix("apim-agent "));
+    let mut count = 0;
+    for call in calls {
+        let words = call.split(['#', '&']).next().unwrap().split_whitespace();
+        args::parse(std::iter::once("apim-agent").chain(words))
+            .unwrap_or_else(|error| panic!("{call}: {error}"));
+        count += 1;
+    }
+    assert!(count >= 4, "only {count} calls found");
+}
+
+#[test]
+fn each_configuration_loads() {
+    let text = readme() + &fs::read_to_string(root().join("gitpod/README.md")).unwrap();
+    let mut blocks = blocks(&text, "toml").into_iter().map(str::to_owned).collect::<Vec<_>>();
+    assert!(blocks.len() >= 2);
+    blocks.push(fs::read_to_string(root().join("gitpod/apim-agent.toml")).unwrap());
+    for block in blocks {
+        let config = load(&block).unwrap_or_else(|error| panic!("{error}\n{block}"));
+        assert!(!config.credentials.is_empty());
+    }
+}
+
+#[test]
+fn each_link_and_path_leads_somewhere() {
+    for (file, folder) in [("README.md", ""), ("gitpod/README.md", "gitpod")] {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        let prose: String = text.split("```").step_by(2).collect();
+        let anchors: BTreeSet<String> = prose
+            .lines()
+            .filter(|line| line.starts_with('#'))
+            .map(|line| line.trim_matches(['#', ' ']).to_lowercase().replace(' ', "-"))
+            .collect();
+        let links = prose.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+        for link in links.filter(|link| !link.contains("://")) {
+            match link.strip_prefix('#') {
+                Some(anchor) => assert!(anchors.contains(anchor), "{file}: no heading for {link}"),
+                None => assert!(root().join(folder).join(link).exists(), "{file}: {link} leads nowhere"),
+            }
+        }
+        let ours = ["src/", "tests/", "scripts/", "gitpod/", ".ci/"];
+        for path in code(&prose).into_iter().filter(|word| ours.iter().any(|start| word.starts_with(start))) {
+            assert!(root().join(path).exists(), "{file}: {path} does not exist");
+        }
+    }
+    // Messages of ours send people there.
+    assert!(readme().contains("\n## Rights in Azure\n"));
+}
+
+/// What changes from run to run becomes `#`: numbers, ids, ports, times, and the two paths.
+fn shape(line: &str) -> String {
+    let word = |word: &str| {
+        if word.ends_with("/ca.pem") {
+            return "CA".to_owned();
+        }
+        if word.ends_with("/env") {
+            return "ENV".to_owned();
+        }
+        let parts = word.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric());
+        let part = |part: &str| {
+            let letters = part.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
+            if letters.contains(|letter: char| letter.is_ascii_digit()) {
+                format!("#{}", &part[letters.len()..])
+            } else {
+                part.to_owned()
+            }
+        };
+        parts.map(part).collect::<String>()
+    };
+    line.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// The sample in the README against the real thing, with exactly the rights that the README's role gives.
+#[test]
+fn the_sample_is_what_one_sees_and_the_role_is_enough() {
+    let readme = readme();
+    let role: serde_json::Value = serde_json::from_str(blocks(&readme, "json")[0]).unwrap();
+    let actions: Vec<_> = role["Actions"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
+    assert_eq!(actions.len(), 3);
+
+    let (home, runtime_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
+    let mut command: Command = bare(home.path());
+    command.env("XDG_RUNTIME_DIR", runtime_dir.path());
+    command.args(["--workspace", "acme-payments", "run", "--emulator"]);
+    for action in actions {
+        command.args(["--role-action", action]);
+    }
+    let agent = Process::start(&mut command);
+    agent.wait_for("\nCtrl-C wipes");
+    agent.signal(Signal::SIGINT);
+    let (status, text) = agent.finish();
+    assert_eq!(status.code(), Some(0), "{text}");
+    assert!(text.contains("\nrevoked "), "{text}");
+
+    let (_, after) = readme.split_once("<!-- sample:").unwrap();
+    let samples = blocks(after, "text");
+    let ending = samples.iter().find(|block| block.starts_with("wiped ")).unwrap();
+    // Who ends first is up to the network, and how fast a wipe is to the machine.
+    let sorted = |text: &str| {
+        let mut lines: Vec<_> = text
+            .lines()
+            .map(|line| shape(&line.replace("less than ", "")))
+            .filter(|line| !line.is_empty())
+            .collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(
+        sorted(&format!("{}\n{ending}", samples[0])),
+        sorted(&text),
+        "README.md's sample is out of date:\n{text}"
+    );
+    assert!(Path::new(BINARY).exists());
+}
