@@ -29,6 +29,13 @@ impl Leaks {
         }
     }
 
+    /// Fails when `text` holds what has the form of a secret, whoever made it: a JWT, or a key as the agent draws it.
+    pub(crate) fn check_shapes(place: &str, text: &str) {
+        if let Some(at) = shaped_as_a_secret(text) {
+            panic!("something of the form of a secret leaked into {place} at byte {at}");
+        }
+    }
+
     /// Fails when a file below `folder` holds one of them, by content or by name.
     pub(crate) fn check_folder(&self, folder: &Path) {
         let Ok(entries) = std::fs::read_dir(folder) else { return };
@@ -52,6 +59,21 @@ impl Leaks {
             }
         }
     }
+}
+
+/// Where a JWT (two segments that each open a JSON object) or 64 hexadecimal digits stand.
+fn shaped_as_a_secret(text: &str) -> Option<usize> {
+    let base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let jwt = text.match_indices("eyJ").find(|(at, _)| {
+        let length = text[*at..].bytes().take_while(|byte| base64url(*byte)).count();
+        text[at + length..].starts_with(".eyJ")
+    });
+    let mut digits = 0;
+    let key = text.bytes().position(|byte| {
+        digits = if byte.is_ascii_hexdigit() { digits + 1 } else { 0 };
+        digits == 64
+    });
+    jwt.map(|(at, _)| at).or(key)
 }
 
 fn forms(value: &str) -> Vec<(&'static str, String)> {
@@ -94,4 +116,12 @@ fn every_form_is_found() {
     }
     assert!(found("s3cret%2Fwith%2Bodd%3Dcharacters%20and%20more".to_owned()));
     assert!(!found("nothing of the sort".to_owned()));
+}
+
+#[test]
+fn secrets_are_known_by_their_form() {
+    let found = |text: &str| shaped_as_a_secret(text).is_some();
+    assert!(found("token=eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJpIn0.c2ln"));
+    assert!(found(&format!("key '{}'", "0123456789abcdef".repeat(4))));
+    assert!(!found("ws-0123456789abcdef0123456789abcdef eyJ eyJhbGciOiJSUzI1NiJ9. done"));
 }

@@ -3,6 +3,9 @@
 
 pub(crate) mod leaks;
 pub(crate) mod process;
+pub(crate) mod scene;
+pub(crate) mod stub;
+pub(crate) mod token;
 
 use apim_agent::http::{Client, Options};
 use bytes::Bytes;
@@ -111,14 +114,34 @@ impl Emulator {
         assert!(answer.status < 300, "the emulator refuses the fault: {}", answer.body);
     }
 
+    /// Forgets all faults that are left.
+    pub(crate) fn clear_faults(&self) {
+        let url = format!("{}/_emulator/faults", self.get("control"));
+        assert!(self.call("DELETE", &url, &[], "").status < 300);
+    }
+
     /// Lets go of what a `hold` fault holds.
     pub(crate) fn release(&self) {
         let url = format!("{}/_emulator/release", self.get("control"));
         assert!(self.call("POST", &url, &[], "").status < 300);
     }
 
-    /// The names of the subscriptions at ARM, asked as the workspace application does.
+    /// The names of the subscriptions at ARM.
     pub(crate) fn subscriptions(&self) -> Vec<String> {
+        let list = self.arm("GET", "subscriptions");
+        let names =
+            list["value"].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap().to_owned());
+        names.collect()
+    }
+
+    /// The keys of a subscription at ARM, published or not.
+    pub(crate) fn keys(&self, sid: &str) -> [String; 2] {
+        let keys = self.arm("POST", &format!("subscriptions/{sid}/listSecrets"));
+        ["primaryKey", "secondaryKey"].map(|key| keys[key].as_str().unwrap().to_owned())
+    }
+
+    /// Asks ARM for something below the service, as the workspace application may.
+    fn arm(&self, method: &str, path: &str) -> Value {
         let assertion = std::fs::read_to_string(self.get("assertion_file")).unwrap();
         let form = format!(
             "grant_type=client_credentials&client_id={}&scope=https%3A%2F%2Fmanagement.azure.com%2F.default\
@@ -130,11 +153,8 @@ impl Emulator {
         let answer =
             self.call("POST", &url, &[("Content-Type", "application/x-www-form-urlencoded")], &form).json();
         let bearer = format!("Bearer {}", answer["access_token"].as_str().unwrap());
-        let url = format!("{}{}/subscriptions?api-version=2024-05-01", self.get("arm"), self.service_id());
-        let list = self.call("GET", &url, &[("Authorization", &bearer)], "").json();
-        let names =
-            list["value"].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap().to_owned());
-        names.collect()
+        let url = format!("{}{}/{path}?api-version=2024-05-01", self.get("arm"), self.service_id());
+        self.call(method, &url, &[("Authorization", &bearer)], "").json()
     }
 
     /// ARM resource id of the APIM service.
@@ -264,6 +284,13 @@ probe = "/echo"
     pub(crate) fn value(&self, name: &str) -> String {
         let found = self.published().into_iter().find(|(key, _)| key == name);
         found.unwrap_or_else(|| panic!("{name} is not published")).1
+    }
+
+    /// Fails when there is an env file, whole or being written.
+    pub(crate) fn assert_nothing_published(&self) {
+        let found = files_below(self.runtime_dir.path());
+        let files: Vec<_> = found.iter().filter(|path| !path.ends_with("control")).collect();
+        assert!(files.is_empty(), "published: {files:?}");
     }
 
     /// Fails when anything is left in the runtime directory.

@@ -81,6 +81,11 @@ impl Process {
         self.wait_until(words, |text| text.contains(words))
     }
 
+    /// Whether both its outputs are closed, so that it is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.output.text.lock().unwrap().1 == 2
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
