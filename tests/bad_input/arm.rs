@@ -17,24 +17,28 @@ const SECRETS: &str = "Microsoft.ApiManagement/service/subscriptions/listSecrets
 #[test]
 fn a_role_without_the_right_to_create() {
     let scene = Scene::new(&["--role-action", READ, "--role-action", DELETE], KEY);
-    let words = ["ARM did not create the subscription ws-", "AuthorizationFailed", "write is missing: give", "README.md"];
+    let words = [
+        "ARM did not create the subscription ws-",
+        "AuthorizationFailed",
+        "write is missing: give",
+        "README.md",
+    ];
     refused(&scene, "write", &[], 77, &words);
     assert_eq!(scene.emulator.count("Subscription_CreateOrUpdate"), 1, "asked once and not again");
 }
 
 #[test]
 fn a_role_without_the_right_to_delete_leaves_something_and_says_what() {
-    let scene = Scene::new(
-        &["--role-action", READ, "--role-action", WRITE, "--role-action", SECRETS],
-        KEY,
-    );
+    let scene = Scene::new(&["--role-action", READ, "--role-action", WRITE, "--role-action", SECRETS], KEY);
     let settings: Settings<'_> = &[("revoke_timeout", "1500ms")];
     let agent = scene.published(settings);
     let sid = scene.emulator.subscriptions().remove(0);
     agent.signal(Signal::SIGTERM);
     let (code, text) = scene.finish(agent);
     assert_eq!(code, 75, "{text}");
-    for words in ["not everything could be revoked", &sid, "delete is missing: give", "delete the subscription"] {
+    for words in
+        ["not everything could be revoked", &sid, "delete is missing: give", "delete the subscription"]
+    {
         assert!(text.contains(words), "no {words:?} in\n{text}");
     }
     scene.workspace.assert_nothing_left();
@@ -49,7 +53,11 @@ fn names_that_arm_does_not_know() {
         (
             "product",
             &[("credentials.key.scope", "/products/nonesuch")],
-            &["with scope /products/nonesuch", "ResourceNotFound", "check gateway.service and the credential's scope"],
+            &[
+                "with scope /products/nonesuch",
+                "ResourceNotFound",
+                "check gateway.service and the credential's scope",
+            ],
         ),
         ("service", &[("gateway.service", &elsewhere)], &["ResourceNotFound", "check gateway.service"]),
     ];

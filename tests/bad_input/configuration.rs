@@ -26,7 +26,13 @@ fn a_typo_is_named_with_its_line_and_the_nearest_key() {
 #[test]
 fn a_flag_and_a_variable_are_held_to_the_same() {
     let scene = Scene::new(&[], KEY);
-    refused(&scene, "flag", &[("gateway.ulr", "https://127.0.0.1")], 78, &["gateway.ulr", "gateway.url", "--set"]);
+    refused(
+        &scene,
+        "flag",
+        &[("gateway.ulr", "https://127.0.0.1")],
+        78,
+        &["gateway.ulr", "gateway.url", "--set"],
+    );
     let mut command = scene.command(&[], &["run"]);
     command.env("APIM_AGENT_GATEWAY_ULR", "https://127.0.0.1");
     let output = command.output().unwrap();

@@ -17,7 +17,12 @@ fn a_configuration_that_entra_does_not_know() {
     let (tenant, client) = (scene.emulator.get("tenant_id"), scene.emulator.get("client_id"));
     let cases: [(&str, Settings<'_>, i32, &[&str]); 4] = [
         ("tenant", &[("entra.tenant_id", OTHER)], 78, &["AADSTS90002", OTHER, "check entra.tenant_id"]),
-        ("client", &[("entra.client_id", OTHER)], 78, &["AADSTS700016", OTHER, "check entra.client_id", tenant]),
+        (
+            "client",
+            &[("entra.client_id", OTHER)],
+            78,
+            &["AADSTS700016", OTHER, "check entra.client_id", tenant],
+        ),
         (
             "audience",
             &[("identity.audience", "api://mine")],
@@ -26,10 +31,7 @@ fn a_configuration_that_entra_does_not_know() {
         ),
         (
             "scope",
-            &[
-                ("credentials.key.kind", "access-token"),
-                ("credentials.key.scope", "api://nobody/.default"),
-            ],
+            &[("credentials.key.kind", "access-token"), ("credentials.key.scope", "api://nobody/.default")],
             78,
             &["AADSTS500011", "api://nobody", "enterprise application"],
         ),
@@ -55,13 +57,20 @@ fn an_assertion_that_entra_does_not_trust() {
             "AADSTS700211",
             plausible(elsewhere, subject),
             77,
-            &["issuer \"https://issuer.elsewhere.example\"", "\"issuer\":\"https://issuer.elsewhere.example\""],
+            &[
+                "issuer \"https://issuer.elsewhere.example\"",
+                "\"issuer\":\"https://issuer.elsewhere.example\"",
+            ],
         ),
         (
             "AADSTS700213",
             plausible(known, subject),
             77,
-            &["subject \"organization_id:0:project_id:0\"", "az ad app federated-credential create --id", known],
+            &[
+                "subject \"organization_id:0:project_id:0\"",
+                "az ad app federated-credential create --id",
+                known,
+            ],
         ),
         ("AADSTS700027", forged, 77, &["failed signature validation", "serves the keys", known]),
         ("AADSTS501661", plausible(issuer, subject), 69, &["must be reachable from the internet"]),
@@ -101,7 +110,12 @@ fn refusals_in_entras_form() {
             "Client assertion is not within its valid time range.",
             &["this machine's clock says", "set this machine's clock (timedatectl)"],
         ),
-        (7_000_215, "invalid_client", "Invalid client secret provided.", &["check that entra.client_id", &client]),
+        (
+            7_000_215,
+            "invalid_client",
+            "Invalid client secret provided.",
+            &["check that entra.client_id", &client],
+        ),
         (
             50_013,
             "invalid_grant",

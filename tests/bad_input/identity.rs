@@ -81,7 +81,12 @@ fn a_bearer_that_opens_nothing() {
     let wrong = "a-bearer-of-some-other-environment";
     scene.secret("the wrong bearer", wrong);
     std::fs::write(&path, wrong).unwrap();
-    let words = ["refused to give an id token (401)", "unauthenticated: invalid token", "is it this environment's", file];
+    let words = [
+        "refused to give an id token (401)",
+        "unauthenticated: invalid token",
+        "is it this environment's",
+        file,
+    ];
     refused(&scene, "wrong", &settings, 77, &words);
     nobody_was_asked(&scene);
 }
@@ -102,11 +107,11 @@ fn an_issuer_that_fails_is_asked_again_until_somebody_ends_it() {
     let scene = Scene::new(&[], KEY);
     // A port that was free a moment ago, and that nobody listens at.
     let closed = format!("https://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
-    let failing = Stub::start("500 Internal Server Error\r\nContent-Type: text/html\r\n", "<html>oops</html>");
-    for (url, words) in [
-        (&closed, "refused the connection"),
-        (&failing.url, "127.0.0.1 failed to give an id token (500)"),
-    ] {
+    let failing =
+        Stub::start("500 Internal Server Error\r\nContent-Type: text/html\r\n", "<html>oops</html>");
+    for (url, words) in
+        [(&closed, "refused the connection"), (&failing.url, "127.0.0.1 failed to give an id token (500)")]
+    {
         let agent = scene.start(&[("identity.url", url)]);
         agent.wait_for("; again in");
         let status = scene.status();

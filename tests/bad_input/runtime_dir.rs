@@ -28,7 +28,11 @@ fn on_a_disk() {
     refused_place("disk", disk.path(), &["it is not in RAM: it is on ", "mount -t tmpfs"]);
     assert_eq!(disk.path().read_dir().unwrap().count(), 0, "nothing was written to the disk");
     // Nor is anything made below it.
-    refused_place("below a disk", &disk.path().join("new"), &["does not exist, and its parent is not in RAM"]);
+    refused_place(
+        "below a disk",
+        &disk.path().join("new"),
+        &["does not exist, and its parent is not in RAM"],
+    );
     assert_eq!(disk.path().read_dir().unwrap().count(), 0);
 }
 

@@ -1,6 +1,9 @@
 //! Another hand on the env file while the agent runs: noticed at the next `status` at the latest, and mended.
 
-use super::{KEY, support::{parse_env, scene::Scene}};
+use super::{
+    KEY,
+    support::{parse_env, scene::Scene},
+};
 use std::{
     fs::{self, Permissions},
     os::unix::fs::{PermissionsExt as _, symlink},
@@ -20,7 +23,9 @@ fn another_hand_on_the_env_file() {
             fs::remove_file(file).unwrap();
             symlink(&target, file).unwrap();
         }),
-        ("has been modified", &|file| fs::write(file, "APIM_SUBSCRIPTION_KEY=forged-by-another-hand\n").unwrap()),
+        ("has been modified", &|file| {
+            fs::write(file, "APIM_SUBSCRIPTION_KEY=forged-by-another-hand\n").unwrap()
+        }),
         ("has been replaced by another file", &|file| {
             let other = file.with_file_name("other");
             fs::write(&other, "APIM_SUBSCRIPTION_KEY=forged-by-another-hand\n").unwrap();
@@ -30,7 +35,9 @@ fn another_hand_on_the_env_file() {
         ("has got mode 0644 instead of 0600", &|file| {
             fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
         }),
-        ("has got a second name (a hard link)", &|file| fs::hard_link(file, outside.path().join("copy")).unwrap()),
+        ("has got a second name (a hard link)", &|file| {
+            fs::hard_link(file, outside.path().join("copy")).unwrap()
+        }),
         ("has been replaced by something that is not a file", &|file| {
             fs::remove_file(file).unwrap();
             fs::create_dir(file).unwrap();
@@ -47,7 +54,10 @@ fn another_hand_on_the_env_file() {
         let text = agent.wait_for(&format!("generation {generation} published"));
         assert!(text.contains(words), "no {words:?} in\n{text}");
         let metadata = fs::symlink_metadata(&file).unwrap();
-        assert!(metadata.is_file() && metadata.permissions().mode() & 0o7777 == 0o600, "{words}: {metadata:?}");
+        assert!(
+            metadata.is_file() && metadata.permissions().mode() & 0o7777 == 0o600,
+            "{words}: {metadata:?}"
+        );
         let values = parse_env(&fs::read_to_string(&file).unwrap());
         let value = |wanted: &str| &values.iter().find(|(name, _)| name == wanted).unwrap().1;
         assert_eq!(value("APIM_AGENT_GENERATION"), &generation.to_string(), "{words}");

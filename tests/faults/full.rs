@@ -90,7 +90,8 @@ fn status(scene: &Scene, agent: &Process, settings: &[(&str, &str)]) -> Value {
 
 /// The workspace's folder below the mount.
 fn folder(seen: &Path) -> PathBuf {
-    let mut folders = fs::read_dir(seen).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let mut folders =
+        fs::read_dir(seen).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
     folders.next().unwrap()
 }
 

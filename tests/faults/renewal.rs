@@ -1,6 +1,12 @@
 //! Faults at a renewal: the old value stays while it is good, and never a moment longer.
 
-use super::{KEY, TOKEN, support::{files_below, scene::{Scene, poll}}};
+use super::{
+    KEY, TOKEN,
+    support::{
+        files_below,
+        scene::{Scene, poll},
+    },
+};
 use serde_json::json;
 
 /// What `status` says of the only credential.
@@ -23,7 +29,10 @@ fn entra_is_down_for_longer_than_the_token_lives() {
     agent.wait_for("APIM_ACCESS_TOKEN: has expired and was taken out");
     let status = scene.status_when("a set without it", |status| status["expires_at"].is_null());
     assert_eq!((state(&status), &status["ready"]), ("expired", &json!(false)), "{status}");
-    assert!(status["credentials"][0]["error"]["what"].as_str().unwrap().contains("Entra failed (503)"), "{status}");
+    assert!(
+        status["credentials"][0]["error"]["what"].as_str().unwrap().contains("Entra failed (503)"),
+        "{status}"
+    );
     let names: Vec<_> = scene.workspace.published().into_iter().map(|(name, _)| name).collect();
     assert!(!names.iter().any(|name| name == "APIM_ACCESS_TOKEN"), "{names:?}");
     let (_, text) = scene.run(&[], &["env", "--format", "dotenv"]);
@@ -89,7 +98,8 @@ fn nothing_is_published_before_the_gateway_knows_it() {
     let scene = Scene::new(&["--key-delay", "2s"], KEY);
     let agent = scene.start(&[]);
     poll("a refused probe", || {
-        let probed = scene.emulator.journal().iter().any(|row| row["service"] == "gateway" && row["status"] == 401);
+        let probed =
+            scene.emulator.journal().iter().any(|row| row["service"] == "gateway" && row["status"] == 401);
         assert!(probed || !agent.text().contains("\npublished "), "published without a proof");
         probed.then_some(())
     });

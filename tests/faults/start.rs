@@ -37,7 +37,11 @@ fn passes(scene: &Scene, settings: Settings<'_>, operation: &str, (name, action,
     agent.wait_for("\npublished ");
     scene.learn(&agent);
     let status = scene.status();
-    assert_eq!((&status["ready"], &status["credentials"][0]["error"]), (&json!(true), &Value::Null), "{name}");
+    assert_eq!(
+        (&status["ready"], &status["credentials"][0]["error"]),
+        (&json!(true), &Value::Null),
+        "{name}"
+    );
     let (code, text) = scene.end(agent);
     assert_eq!(code, 0, "{name}: {text}");
     scene.assert_clean();
@@ -64,7 +68,11 @@ const PATIENCE: Settings<'_> = &[("request_timeout", "1s")];
 fn the_identity_service() {
     let scene = Scene::new(&[], TOKEN);
     let cases: [Case<'_>; 4] = [
-        ("500", answer(500, "text/html", "<html>oops"), &["failed to give an id token (500)", "text/html, 10 bytes"]),
+        (
+            "500",
+            answer(500, "text/html", "<html>oops"),
+            &["failed to give an id token (500)", "text/html, 10 bytes"],
+        ),
         ("hang", json!("hang"), &["no id token from 127.0.0.1", "timed out after 1s"]),
         ("reset", json!("reset"), &["no id token from 127.0.0.1"]),
         ("garbage", json!("garbage"), &["answered something that holds no id token"]),
@@ -77,7 +85,8 @@ fn the_identity_service() {
 #[test]
 fn entra() {
     let scene = Scene::new(&[], TOKEN);
-    let throttled = json!({"error": "temporarily_unavailable", "error_description": "AADSTS90033: A transient error."});
+    let throttled =
+        json!({"error": "temporarily_unavailable", "error_description": "AADSTS90033: A transient error."});
     let cases: [Case<'_>; 7] = [
         ("HTML", answer(200, "text/html", "<html>Sign in to the hotel"), &["text/html, 26 bytes"]),
         ("HTML, 503", answer(503, "text/html", "<html>oops"), &["Entra failed (503)", "text/html, 10 bytes"]),
@@ -97,10 +106,22 @@ fn arm() {
     let scene = Scene::new(&[], KEY);
     let error = |code: &str| json!({"error": {"code": code, "message": "Words of ARM's.", "details": null}});
     let cases: [Case<'_>; 9] = [
-        ("409", answer(409, "application/json", &error("Conflict").to_string()), &["Conflict: Words of ARM's."]),
-        ("412 for good", answer(412, "application/json", &error("PreconditionFailed").to_string()), &["PreconditionFailed"]),
+        (
+            "409",
+            answer(409, "application/json", &error("Conflict").to_string()),
+            &["Conflict: Words of ARM's."],
+        ),
+        (
+            "412 for good",
+            answer(412, "application/json", &error("PreconditionFailed").to_string()),
+            &["PreconditionFailed"],
+        ),
         ("429", busy(429, &error("TooManyRequests")), &["TooManyRequests", "when ARM allows it"]),
-        ("500", answer(500, "application/json", &error("InternalServerError").to_string()), &["InternalServerError"]),
+        (
+            "500",
+            answer(500, "application/json", &error("InternalServerError").to_string()),
+            &["InternalServerError"],
+        ),
         ("502, HTML", answer(502, "text/html", "<html>oops"), &["status 502, text/html"]),
         ("hang", json!("hang"), &["timed out after 1s"]),
         ("truncate", json!("truncate"), &["closed the connection before its answer was whole"]),
@@ -116,8 +137,16 @@ fn arm() {
 fn the_gateway() {
     let scene = Scene::new(&[], KEY);
     let cases: [Case<'_>; 4] = [
-        ("500", answer(500, "text/html", "<html>oops"), &["the gateway or the API behind it fails", "status 500"]),
-        ("503", busy(503, &json!({"statusCode": 503, "message": "Service Unavailable"})), &["Service Unavailable"]),
+        (
+            "500",
+            answer(500, "text/html", "<html>oops"),
+            &["the gateway or the API behind it fails", "status 500"],
+        ),
+        (
+            "503",
+            busy(503, &json!({"statusCode": 503, "message": "Service Unavailable"})),
+            &["Service Unavailable"],
+        ),
         ("hang", json!("hang"), &["timed out after 1s"]),
         ("reset", json!("reset"), &["reset the connection"]),
     ];

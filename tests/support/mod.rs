@@ -129,9 +129,8 @@ impl Emulator {
     /// The names of the subscriptions at ARM.
     pub(crate) fn subscriptions(&self) -> Vec<String> {
         let list = self.arm("GET", "subscriptions");
-        let names =
-            list["value"].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap().to_owned());
-        names.collect()
+        let entries = list["value"].as_array().unwrap_or_else(|| panic!("ARM lists nothing: {list}"));
+        entries.iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
     }
 
     /// The keys of a subscription at ARM, published or not.

@@ -109,6 +109,11 @@ impl Scene {
         leaks.check_process(agent.pid());
     }
 
+    /// Takes what was printed elsewhere into the leak check.
+    pub(crate) fn keep(&self, printed: String) {
+        self.printed.borrow_mut().push(printed);
+    }
+
     /// Takes a secret that the test made itself into the leak check.
     pub(crate) fn secret(&self, name: &str, value: &str) {
         self.leaks.borrow_mut().secret(name, value);
