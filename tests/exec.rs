@@ -96,7 +96,7 @@ fn it_ends_as_its_command_ends() {
         }
         let (code, text) = scene.run(&[], &["exec", "--", "/nonexistent/command", "argument"]);
         assert_eq!(code, 78, "{text}");
-        for words in ["cannot start /nonexistent/command", "No such file or directory"] {
+        for words in ["cannot start /nonexistent/command", "No such file or directory", "search path"] {
             assert!(text.contains(words), "no {words:?} in\n{text}");
         }
     }
@@ -162,6 +162,20 @@ fn what_cannot_be_revoked_is_told_beside_the_commands_own_end() {
     scene.workspace.assert_nothing_left();
     scene.emulator.clear_faults();
     assert_eq!(scene.run(&[], &["exec", "--", "true"]).0, 0, "the next one takes it over");
+    scene.assert_clean();
+}
+
+#[test]
+fn what_a_killed_agent_left_is_told_of() {
+    let scene = Scene::new(&[], KEY_AND_TOKEN);
+    let killed = scene.published(&[]);
+    killed.signal(Signal::SIGKILL);
+    assert_eq!(scene.finish(killed).0, 128 + 9);
+    let (code, pairs, errors) = environment(&scene, &["exec", "--", "env"]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(errors.contains("2 files of an agent that was killed, in "), "{errors}");
+    scene.secret("the key", value(&pairs, "APIM_SUBSCRIPTION_KEY"));
+    scene.keep(errors);
     scene.assert_clean();
 }
 

@@ -63,8 +63,12 @@ fn whole_life(
     let directory = run::directory(&config, ambient.xdg_runtime_dir().as_deref())?;
     runtime()?.block_on(async {
         let mut signals = Signals::catch()?;
+        let leftovers = directory.leftovers().to_vec();
         let agent = Agent::assemble(&config, ambient.lookup(), directory, |about| {
-            Arc::new(Timeline::new(about.clone(), Detail::Trouble, started))
+            let timeline = Timeline::new(about.clone(), Detail::Trouble, started);
+            // `run` notes where RAM may be swapped out; in front of every command that would be noise.
+            timeline.begin(&leftovers, None);
+            Arc::new(timeline)
         })?;
         let gateway = agent.about().gateway.clone();
         let (outcome, status) = agent
@@ -139,5 +143,7 @@ fn exit(code: i32) -> ExitCode {
 }
 
 fn cannot_start(program: &OsStr, error: &std::io::Error) -> Error {
-    Error::new(Class::Config, format!("cannot start {}", program.display())).why(error.to_string())
+    Error::new(Class::Config, format!("cannot start {}", program.display()))
+        .why(error.to_string())
+        .fix("check its name, its permissions and the search path (PATH)")
 }

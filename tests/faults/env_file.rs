@@ -10,13 +10,15 @@ use std::{
     path::Path,
 };
 
+/// What the agent says of it, and what is done to the file.
+type Deed<'a> = (&'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn another_hand_on_the_env_file() {
     let scene = Scene::new(&[], KEY);
     let outside = tempfile::tempdir_in("/dev/shm").unwrap();
     let target = outside.path().join("target");
     fs::write(&target, "precious").unwrap();
-    type Deed<'a> = (&'a str, &'a dyn Fn(&Path));
     let deeds: [Deed<'_>; 7] = [
         ("has been removed", &|file| fs::remove_file(file).unwrap()),
         ("has been replaced by a symbolic link", &|file| {
@@ -24,7 +26,7 @@ fn another_hand_on_the_env_file() {
             symlink(&target, file).unwrap();
         }),
         ("has been modified", &|file| {
-            fs::write(file, "APIM_SUBSCRIPTION_KEY=forged-by-another-hand\n").unwrap()
+            fs::write(file, "APIM_SUBSCRIPTION_KEY=forged-by-another-hand\n").unwrap();
         }),
         ("has been replaced by another file", &|file| {
             let other = file.with_file_name("other");
@@ -36,7 +38,7 @@ fn another_hand_on_the_env_file() {
             fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
         }),
         ("has got a second name (a hard link)", &|file| {
-            fs::hard_link(file, outside.path().join("copy")).unwrap()
+            fs::hard_link(file, outside.path().join("copy")).unwrap();
         }),
         ("has been replaced by something that is not a file", &|file| {
             fs::remove_file(file).unwrap();

@@ -16,7 +16,7 @@ fn state(status: &serde_json::Value) -> &str {
 
 #[test]
 fn entra_is_down_for_longer_than_the_token_lives() {
-    let scene = Scene::new(&["--access-token-life", "6s"], TOKEN);
+    let scene = Scene::new(&["--access-token-life", "8s"], TOKEN);
     let agent = scene.published(&[]);
     let token = scene.workspace.value("APIM_ACCESS_TOKEN");
     scene.emulator.fault(&json!({"operation": "Entra_Token", "times": 100_000, "action": {"status": 503}}));
@@ -77,12 +77,11 @@ fn answers_to_changes_are_lost() {
         scene.emulator.fault(&json!({"operation": "Subscription_Update", "after": true, "action": action}));
     }
     // The calls go on over several renewals, and are never refused.
-    agent.wait_until("four renewals", |text| {
-        let published = scene.workspace.published();
-        if let Some((_, key)) = published.iter().find(|(name, _)| name == "APIM_SUBSCRIPTION_KEY") {
-            assert_eq!(scene.emulator.echo_with_key(key).status, 200, "{text}");
-        }
-        text.contains("generation 5 published")
+    poll("four renewals", || {
+        let (key, done) =
+            (scene.workspace.value("APIM_SUBSCRIPTION_KEY"), agent.text().contains("generation 5 published"));
+        assert_eq!(scene.emulator.echo_with_key(&key).status, 200, "{}", agent.text());
+        done.then_some(())
     });
     let faults = scene.emulator.journal().iter().filter(|row| row["fault"].is_string()).count();
     assert_eq!(faults, 2, "both answers were lost");

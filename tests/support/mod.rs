@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: the real binary as emulator and as agent, a small client, a leak check.
 #![allow(dead_code)] // Each test binary uses a part of it.
+#![allow(clippy::unwrap_used)] // a test's helpers may panic as the tests themselves do
 
 pub(crate) mod leaks;
 pub(crate) mod process;
@@ -164,6 +165,11 @@ impl Emulator {
             self.get("resource_group"),
             self.get("service_name")
         )
+    }
+
+    /// What it has printed so far.
+    pub(crate) fn printed(&self) -> String {
+        self.process.text()
     }
 
     /// Ends it; what it printed.

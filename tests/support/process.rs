@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Far beyond anything that works: only a hang gets here.
-pub(crate) const HANG: Duration = Duration::from_secs(120);
+pub(crate) const HANG: Duration = Duration::from_mins(2);
 
 #[derive(Default)]
 struct Output {
@@ -67,13 +67,16 @@ impl Process {
     /// Waits until what it printed satisfies `enough`; fails when it ends or hangs before.
     pub(crate) fn wait_until(&self, what: &str, enough: impl Fn(&str) -> bool) -> String {
         let text = self.output.text.lock().unwrap();
-        let (text, timeout) = self
+        let waited = self
             .output
             .grown
             .wait_timeout_while(text, HANG, |(text, closed)| !enough(text) && *closed < 2)
             .unwrap();
-        assert!(enough(&text.0), "{what} did not come (timed out: {}):\n{}", timeout.timed_out(), text.0);
-        text.0.clone()
+        let (text, timed_out) = (waited.0.0.clone(), waited.1.timed_out());
+        // The readers go on when this one fails.
+        drop(waited);
+        assert!(enough(&text), "{what} did not come (timed out: {timed_out}):\n{text}");
+        text
     }
 
     /// Waits until it has printed `words`.

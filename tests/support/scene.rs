@@ -21,7 +21,7 @@ pub(crate) struct Scene {
 impl Scene {
     /// An emulator with these options, and a workspace with these credentials.
     pub(crate) fn new(options: &[&str], credentials: &str) -> Self {
-        let emulator = Emulator::start(options);
+        let emulator = Emulator::start(&[options, &["--log", "trace"]].concat());
         let workspace = Workspace::new(&emulator, credentials);
         let mut leaks = Leaks::default();
         emulator.secrets(&mut leaks);
@@ -66,7 +66,7 @@ impl Scene {
     /// Waits for the end of a command that was started: its exit code and all it printed.
     pub(crate) fn finish(&self, process: Process) -> (i32, String) {
         let (status, text) = process.finish();
-        self.printed.borrow_mut().push(text.clone());
+        self.keep(text.clone());
         (code(status), text)
     }
 
@@ -76,21 +76,28 @@ impl Scene {
         self.finish(agent)
     }
 
-    /// What `status --json` says.
+    /// What `status --json` says of the agent that runs.
     pub(crate) fn status(&self) -> Value {
+        self.try_status().expect("an agent runs")
+    }
+
+    /// Asks for the status until it is as wanted, also of an agent that has only been started.
+    pub(crate) fn status_when(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        poll(what, || self.try_status().filter(&wanted))
+    }
+
+    fn try_status(&self) -> Option<Value> {
         let output = self.command(&[], &["status", "--json"]).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        self.printed.borrow_mut().push(String::from_utf8(output.stderr).unwrap());
-        self.printed.borrow_mut().push(text.clone());
+        let [text, errors] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        self.keep(errors);
+        self.keep(text.clone());
+        if output.status.code() == Some(69) {
+            return None;
+        }
         let status: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         let ready = output.status.success();
         assert_eq!(status["ready"], ready, "the exit code says the same as the text: {text}");
-        status
-    }
-
-    /// Asks for the status until it is as wanted.
-    pub(crate) fn status_when(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        poll(what, || Some(self.status()).filter(&wanted))
+        Some(status)
     }
 
     /// Takes the secrets that exist now into the leak check: those published, and those at ARM. Nothing of the agent's
@@ -103,8 +110,9 @@ impl Scene {
             }
         }
         for sid in self.emulator.subscriptions() {
-            let keys = self.emulator.keys(&sid);
-            keys.iter().for_each(|key| leaks.secret("a key at ARM", key));
+            for key in self.emulator.keys(&sid) {
+                leaks.secret("a key at ARM", &key);
+            }
         }
         leaks.check_process(agent.pid());
     }
@@ -134,16 +142,13 @@ impl Scene {
         self.assert_silent();
     }
 
-    /// No secret is in what was printed, in the journal, or in a file of the workspace.
+    /// No secret is in what agent and emulator printed, in the journal, or in a file of the workspace.
     pub(crate) fn assert_silent(&self) {
         let leaks = self.leaks.borrow();
-        let journal = Value::from(self.emulator.journal()).to_string();
-        let printed = self.printed.borrow();
-        for (place, text) in
-            printed.iter().map(|text| ("what was printed", text)).chain([("the journal", &journal)])
-        {
-            leaks.check(place, text.as_bytes());
-            Leaks::check_shapes(place, text);
+        let own = [self.emulator.printed(), Value::from(self.emulator.journal()).to_string()];
+        for text in self.printed.borrow().iter().chain(&own) {
+            leaks.check("what was printed, or the journal", text.as_bytes());
+            Leaks::check_shapes("what was printed, or the journal", text);
         }
         leaks.check_folder(self.workspace.home.path());
     }
