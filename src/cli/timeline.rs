@@ -51,8 +51,6 @@ struct State {
     explained: bool,
     /// The last failure that was told of, by credential.
     troubles: Vec<(Option<Index>, String)>,
-    /// How many values of each credential the gateway has accepted.
-    accepted: Vec<u32>,
     /// Until when the value of each credential was last said to be good.
     told: Vec<Option<SystemTime>>,
 }
@@ -61,7 +59,7 @@ impl Timeline {
     /// A timeline that counts from `started`.
     pub(super) fn new(about: About, detail: Detail, started: SystemTime) -> Self {
         let count = about.credentials.len();
-        let state = State { accepted: vec![0; count], told: vec![None; count], ..State::default() };
+        let state = State { told: vec![None; count], ..State::default() };
         Self { about, detail, started, state: Mutex::new(state) }
     }
 
@@ -83,11 +81,12 @@ impl Timeline {
         }
     }
 
+    /// In one write, so that a reader never has half of it.
     fn say(&self, text: &str) {
         // Nobody reading any more is no reason to stop: the credentials are what counts.
         let _ = match self.detail {
-            Detail::Full { .. } => writeln!(std::io::stdout().lock(), "{text}"),
-            Detail::Trouble => writeln!(std::io::stderr().lock(), "apim-agent: {text}"),
+            Detail::Full { .. } => std::io::stdout().lock().write_all(format!("{text}\n").as_bytes()),
+            Detail::Trouble => std::io::stderr().lock().write_all(format!("apim-agent: {text}\n").as_bytes()),
         };
     }
 
@@ -203,16 +202,10 @@ impl Watch for Timeline {
 
     fn notice(&self, notice: &Notice<'_>, machine: &Machine) {
         match notice {
-            Notice::Issued { .. } => {}
-            Notice::Accepted { index } => {
-                self.state.lock().unwrap_or_else(PoisonError::into_inner).accepted[*index] += 1;
-            }
+            Notice::Issued { .. } | Notice::Accepted { .. } => {}
             Notice::Published { generation, complete } => self.published(*generation, *complete, machine),
             Notice::Retired { index } => {
-                // Behind the first value there is none of ours that anybody could hold.
-                if self.state.lock().unwrap_or_else(PoisonError::into_inner).accepted[*index] > 1 {
-                    self.event(machine, *index, "the value before is refused from now on");
-                }
+                self.event(machine, *index, "the value before is refused from now on");
             }
             Notice::Expired { index } => self.event(machine, *index, "has expired and was taken out"),
             Notice::Failed { index, error, again_at } => self.failed(*index, error, *again_at),

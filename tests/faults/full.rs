@@ -32,8 +32,8 @@ fn without_room_what_was_published_stands_and_is_written_when_there_is_some() {
     let agent = Process::start(inside(&mut command, &scene.command(&settings, &["run"])));
 
     // The first publication does not fit.
-    let text = agent.wait_for("could not be written");
-    assert!(text.contains("No space left on device") && text.contains("make room"), "{text}");
+    let text = agent.wait_for("make room");
+    assert!(text.contains("could not be written") && text.contains("No space left on device"), "{text}");
     let status = status(&scene, &agent, &settings);
     assert_eq!((&status["phase"], &status["ready"]), (&json!("acquiring"), &json!(false)), "{status}");
     assert!(status["sink_error"]["why"].as_str().unwrap().contains("No space left"), "{status}");
