@@ -7,7 +7,7 @@
 //! flags ────────────┘            (forms, endpoint, env_name)
 //! ```
 //!
-//! Only [`file`] reads anything from outside; the environment and the current folder come in through [`Inputs`].
+//! Only [`mod@file`] reads anything from outside; the environment and the current folder come in through [`Inputs`].
 
 pub mod cloud;
 pub mod document;
