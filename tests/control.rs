@@ -89,7 +89,7 @@ async fn status_values_refresh_and_stop() {
         let mut machine =
             Machine::new([Spec { grace: Duration::from_secs(5), retires: true }], Duration::from_secs(8), 1);
         let now = clock::from_unix(1_795_478_400);
-        let term = Term { issued_at: now, expires_at: now + Duration::from_secs(3600), refresh_at: None };
+        let term = Term { issued_at: now, expires_at: now + Duration::from_hours(1), refresh_at: None };
         for event in [Event::Timer, Event::Issued(0, term), Event::Probed(0), Event::Published] {
             machine.step(event, now);
         }

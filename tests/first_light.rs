@@ -1,5 +1,7 @@
 //! What a newcomer sees, from outside: `run --emulator` in one shell, everything else in another.
 
+#![allow(clippy::unwrap_used)] // a test's helpers may panic as the tests themselves do
+
 mod support;
 
 use nix::sys::signal::Signal;

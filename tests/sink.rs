@@ -238,7 +238,7 @@ fn a_file_is_replaced_as_a_whole_and_read_by_shells() {
         }
         match command.args(["-uc", script, shell]).arg(sink.path()).output() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                println!("skipped: no {shell} here")
+                println!("skipped: no {shell} here");
             }
             output => {
                 let output = output.expect("runs");
@@ -251,6 +251,8 @@ fn a_file_is_replaced_as_a_whole_and_read_by_shells() {
 
 #[test]
 fn what_another_hand_does_is_seen_and_mended() {
+    type Hand<'a> = (&'a str, Box<dyn Fn() + 'a>);
+
     let ram = ram();
     let dir = Arc::new(open(ram.path()).expect("opens"));
     let mut sink = sink(&dir);
@@ -259,7 +261,6 @@ fn what_another_hand_does_is_seen_and_mended() {
     let (path, target, moved) = (sink.path(), ram.path().join("target"), ram.path().join("moved"));
     fs::write(&target, "precious").expect("write");
 
-    type Hand<'a> = (&'a str, Box<dyn Fn() + 'a>);
     let replace = |by: &dyn Fn()| {
         fs::remove_file(&path).expect("rm");
         by();

@@ -197,7 +197,7 @@ mod tests {
         assert!(text(Format::File, &content).starts_with("# Written by"));
         assert_eq!(
             text(Format::Sh, &content),
-            plain.lines().map(|l| format!("export {l}\n")).collect::<String>()
+            plain.split_inclusive('\n').flat_map(|line| ["export ", line]).collect::<String>()
         );
         let fish = plain.lines().map(|l| format!("set -gx {}\n", l.replacen('=', " ", 1)));
         assert_eq!(text(Format::Fish, &content), fish.collect::<String>());

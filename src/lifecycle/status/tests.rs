@@ -37,7 +37,7 @@ fn about(names: &[&str]) -> About {
 }
 
 fn machine(count: usize) -> Machine {
-    let spec = Spec { grace: Duration::from_secs(60), retires: true };
+    let spec = Spec { grace: Duration::from_mins(1), retires: true };
     let mut machine = Machine::new(vec![spec; count], Duration::from_secs(8), 1);
     machine.step(Event::Timer, at(0));
     machine
