@@ -94,8 +94,10 @@ fn it_ends_as_its_command_ends() {
             let (code, text) = scene.run(&[], &["exec", "--", "sh", "-c", script]);
             assert_eq!(code, wanted, "{script}, agent: {has_agent}: {text}");
         }
+        let (code, text) = scene.run(&[], &["exec", "--", "/dev/null"]);
+        assert_eq!(code, 126, "{text}");
         let (code, text) = scene.run(&[], &["exec", "--", "/nonexistent/command", "argument"]);
-        assert_eq!(code, 78, "{text}");
+        assert_eq!(code, 127, "{text}");
         for words in ["cannot start /nonexistent/command", "No such file or directory", "search path"] {
             assert!(text.contains(words), "no {words:?} in\n{text}");
         }

@@ -45,7 +45,7 @@ pub(super) fn exec(
         let published = runtime()?.block_on(agent.values(true))?;
         give(&mut child, &published.gateway_url, &published.values);
         // This process becomes the command: signals, terminal and exit code are its own.
-        return Err(cannot_start(program, &before.spawn(|| child.exec())));
+        return Ok(exit(not_started(program, &before.spawn(|| child.exec()))));
     }
     whole_life(child, program, global, ambient, before)
 }
@@ -111,7 +111,10 @@ fn give(child: &mut Command, gateway: &str, values: &Values) {
 /// is passed on.
 async fn attend(child: Command, program: &OsStr, signals: &mut Signals, before: Before) -> Result<i32> {
     let mut child = tokio::process::Command::from(child);
-    let mut child = before.spawn(|| child.spawn()).map_err(|error| cannot_start(program, &error))?;
+    let mut child = match before.spawn(|| child.spawn()) {
+        Ok(child) => child,
+        Err(error) => return Ok(not_started(program, &error)),
+    };
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
     loop {
         tokio::select! {
@@ -142,8 +145,12 @@ fn exit(code: i32) -> ExitCode {
     u8::try_from(code).unwrap_or(u8::MAX).into()
 }
 
-fn cannot_start(program: &OsStr, error: &std::io::Error) -> Error {
-    Error::new(Class::Config, format!("cannot start {}", program.display()))
-        .why(error.to_string())
-        .fix("check its name, its permissions and the search path (PATH)")
+/// Tells why the command could not be started; as shells count: 127 when there is none of that name, else 126.
+fn not_started(program: &OsStr, error: &std::io::Error) -> i32 {
+    super::tell(
+        &Error::new(Class::Config, format!("cannot start {}", program.display()))
+            .why(error.to_string())
+            .fix("check its name, its permissions and the search path (PATH)"),
+    );
+    if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }
 }

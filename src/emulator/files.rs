@@ -4,13 +4,17 @@ use crate::error::{Class, Error, Result};
 use std::{
     fs, io,
     io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
+
+const PREFIX: &str = "apim-emulator-";
 
 /// A folder of our own, removed with all its files when this is dropped.
 pub(super) struct Folder {
     path: PathBuf,
+    /// Locked for as long as we live, so that the next emulator can tell what a killed one left.
+    _lock: fs::File,
 }
 
 impl Folder {
@@ -25,10 +29,12 @@ impl Folder {
         for parent in parents {
             let mut random = [0; 8];
             getrandom::fill(&mut random).map_err(|error| cannot("make a folder", &parent, &error))?;
-            let path = parent.join(format!("apim-emulator-{:016x}", u64::from_be_bytes(random)));
-            // Fails where the name exists already, be it a link or another's folder.
-            match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Self { path }),
+            let path = parent.join(format!("{PREFIX}{:016x}", u64::from_be_bytes(random)));
+            match create(&path) {
+                Ok(lock) => {
+                    sweep(&parent);
+                    return Ok(Self { path, _lock: lock });
+                }
                 Err(error) => tried.push(format!("{}: {error}", parent.display())),
             }
         }
@@ -57,6 +63,32 @@ impl Drop for Folder {
                 tracing::warn!(folder = %self.path.display(), %error, "cannot remove the emulator's files");
             }
             _ => {}
+        }
+    }
+}
+
+/// Fails where the name exists already, be it a link or another's folder.
+fn create(path: &Path) -> io::Result<fs::File> {
+    fs::DirBuilder::new().mode(0o700).create(path)?;
+    let lock = fs::File::open(path)?;
+    lock.try_lock()?;
+    Ok(lock)
+}
+
+/// Removes what killed emulators of this user left: folders that nobody holds locked. One without a file in it may be
+/// about to be locked.
+fn sweep(parent: &Path) {
+    let ours = nix::unistd::geteuid().as_raw();
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let named =
+            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX));
+        let is_ours = || fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir() && found.uid() == ours);
+        let used = || fs::read_dir(&path).is_ok_and(|mut files| files.next().is_some());
+        if named && is_ours() && used() && fs::File::open(&path).is_ok_and(|folder| folder.try_lock().is_ok())
+        {
+            // Another emulator may be sweeping too.
+            let _ = fs::remove_dir_all(&path);
         }
     }
 }
@@ -111,6 +143,25 @@ mod tests {
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing but the file itself");
         drop(folder);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_next_one_removes_what_a_killed_one_left_and_nothing_else() {
+        let parent = tempfile::tempdir().unwrap();
+        let alive = Folder::make(Some(parent.path())).unwrap();
+        alive.write("ca.pem", "alive").unwrap();
+        let [dead, starting, foreign] =
+            ["apim-emulator-dead", "apim-emulator-starting", "other"].map(|name| {
+                let path = parent.path().join(name);
+                fs::create_dir(&path).unwrap();
+                path
+            });
+        for path in [&dead, &foreign] {
+            fs::write(path.join("ca.pem"), "left").unwrap();
+        }
+        let _next = Folder::make(Some(parent.path())).unwrap();
+        assert!(!dead.exists());
+        assert!(starting.exists() && foreign.exists() && alive.file("ca.pem").exists());
     }
 
     #[test]

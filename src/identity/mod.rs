@@ -41,7 +41,10 @@ impl Miss {
     pub fn into_error(self, source: &str) -> Error {
         match self {
             Self::Broken(error) => error,
-            Self::NotHere(what) => Error::new(Class::Config, format!("no id token: identity source {source} is not here"))
+            Self::NotHere(what) => Error::new(Class::Config, match source {
+                "auto" => "no id token: none of the identity sources is here".to_owned(),
+                _ => format!("no id token: the identity source {source} is not here"),
+            })
                 .why(what)
                 .fix("run in an Ona environment, or set identity.token_file, or set identity.source to where the token is"),
         }

@@ -72,7 +72,7 @@ fn arm_is_down_for_longer_than_the_key_lives() {
 #[test]
 fn answers_to_changes_are_lost() {
     let scene = Scene::new(&["--rate-limit", "1000000"], KEY);
-    let agent = scene.published(&[("credentials.key.lifetime", "4s"), ("credentials.key.grace", "0s")]);
+    let agent = scene.published(&[("credentials.key.lifetime", "4s"), ("credentials.key.grace", "1s")]);
     for action in ["reset", "truncate"] {
         scene.emulator.fault(&json!({"operation": "Subscription_Update", "after": true, "action": action}));
     }

@@ -10,6 +10,9 @@ use std::{
 /// Far beyond anything that works: only a hang gets here.
 pub(crate) const HANG: Duration = Duration::from_mins(2);
 
+/// How long a process whose test is over may take to end by itself.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 #[derive(Default)]
 struct Output {
     text: Mutex<(String, usize)>,
@@ -108,7 +111,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A failed test leaves nothing running.
+        // Nothing is left running, nor left behind where it can still clean up.
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            self.signal(nix::sys::signal::Signal::SIGTERM);
+            let text = self.output.text.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            drop(self.output.grown.wait_timeout_while(text, PATIENCE, |(_, closed)| *closed < 2));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
