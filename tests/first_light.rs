@@ -7,8 +7,13 @@ mod support;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::process::Command;
-use support::{Answer, BINARY, bare, client, leaks::Leaks, parse_env, process::Process};
+use support::{
+    Answer, BINARY, KEY_AND_TOKEN, bare, client, leaks::Leaks, parse_env, process::Process, scene::Scene,
+};
 use tempfile::TempDir;
+
+const MISSING: &str = "{ \"statusCode\": 401, \"message\": \"Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API.\" }";
+const INVALID: &str = "{ \"statusCode\": 401, \"message\": \"Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription.\" }";
 
 /// `run --emulator`, and what a second shell knows of it.
 struct Newcomer {
@@ -146,15 +151,27 @@ fn the_gateway_opens_for_the_credentials_and_for_nothing_else() {
     assert_eq!(with_token.status, 200, "{}", with_token.body);
     assert!(!with_token.body.contains(&token));
 
-    let missing = "{ \"statusCode\": 401, \"message\": \"Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API.\" }";
-    let invalid = "{ \"statusCode\": 401, \"message\": \"Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription.\" }";
     let without = newcomer.call(&[]);
-    assert_eq!((without.status, without.body.as_str()), (401, missing));
+    assert_eq!((without.status, without.body.as_str()), (401, MISSING));
     let wrong = newcomer.call(&[("Ocp-Apim-Subscription-Key", "0123456789abcdef0123456789abcdef")]);
-    assert_eq!((wrong.status, wrong.body.as_str()), (401, invalid));
+    assert_eq!((wrong.status, wrong.body.as_str()), (401, INVALID));
     assert!(wrong.headers["www-authenticate"].to_str().unwrap().starts_with("AzureApiManagementKey realm="));
 
     newcomer.end(Signal::SIGTERM, Leaks::default());
+}
+
+#[test]
+fn a_key_of_another_product_is_refused_in_the_same_words_as_a_wrong_one() {
+    let scene = Scene::new(&[], &KEY_AND_TOKEN.replace("/products/starter", "/products/unlimited"));
+    // No gateway path proves this key, so it is published unproved.
+    scene.workspace.edit(|text| text.replace("probe = \"/echo\"\n", ""));
+    let agent = scene.published(&[]);
+    let foreign = scene.emulator.echo_with_key(&scene.workspace.value("APIM_SUBSCRIPTION_KEY"));
+    assert_eq!((foreign.status, foreign.body.as_str()), (401, INVALID));
+    assert_eq!(scene.emulator.echo_with_token(&scene.workspace.value("APIM_ACCESS_TOKEN")).status, 200);
+    scene.learn(&agent);
+    assert_eq!(scene.end(agent).0, 0);
+    scene.assert_clean();
 }
 
 #[test]

@@ -19,8 +19,14 @@ pub(crate) struct Stub {
 impl Stub {
     /// Starts one. `head` is the status line's end and the headers, such as `302 Found\r\nLocation: /x\r\n`.
     pub(crate) fn start(head: &str, body: &str) -> Self {
+        Self::start_with(head, |_| body.to_owned())
+    }
+
+    /// Starts one whose body knows its base URL.
+    pub(crate) fn start_with(head: &str, body: impl FnOnce(&str) -> String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let body = body(&url);
         let answer =
             format!("HTTP/1.1 {head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
         let requests = Arc::new(AtomicUsize::new(0));
