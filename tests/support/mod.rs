@@ -55,6 +55,8 @@ impl Emulator {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let ready_file = folder.path().join("ready.json");
         let mut command = bare(folder.path());
+        // Its files lie in our folder, so that nothing of a killed one is left.
+        command.env("XDG_RUNTIME_DIR", folder.path());
         command.arg("emulator").arg("--ready-file").arg(&ready_file).args(options);
         let process = Process::start(&mut command);
         process.wait_until("the emulator's ready file", |_| ready_file.exists());
@@ -152,7 +154,10 @@ impl Emulator {
         let url = format!("{}/{}/oauth2/v2.0/token", self.get("authority"), self.get("tenant_id"));
         let answer =
             self.call("POST", &url, &[("Content-Type", "application/x-www-form-urlencoded")], &form).json();
-        let bearer = format!("Bearer {}", answer["access_token"].as_str().unwrap());
+        let bearer = format!(
+            "Bearer {}",
+            answer["access_token"].as_str().unwrap_or_else(|| panic!("no token: {answer}"))
+        );
         let url = format!("{}{}/{path}?api-version=2024-05-01", self.get("arm"), self.service_id());
         self.call(method, &url, &[("Authorization", &bearer)], "").json()
     }
