@@ -6,7 +6,8 @@ use std::{fmt, time::Duration};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What kind of failure it is: decides the exit code and how the lifecycle retries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// The command line is wrong. Exit 64.
     Usage,
@@ -16,6 +17,8 @@ pub enum Class {
     Internal,
     /// It will work later: a conflict, throttling, another agent running. Worth a retry. Exit 75.
     TryAgain,
+    /// What was issued has become void: asking on will not help, a new one will. Exit 75.
+    Void,
     /// Refused by policy: federation, RBAC, consent. A retry helps only after somebody changed something. Exit 77.
     Denied,
     /// The configuration, or what it points at, is wrong. Exit 78.
@@ -66,7 +69,7 @@ impl Error {
 
     /// Whether trying again without anybody changing anything can help.
     pub fn is_transient(&self) -> bool {
-        matches!(self.class, Class::Unavailable | Class::TryAgain)
+        matches!(self.class, Class::Unavailable | Class::TryAgain | Class::Void)
     }
 
     /// The process exit code, after sysexits.
@@ -75,7 +78,7 @@ impl Error {
             Class::Usage => 64,
             Class::Unavailable => 69,
             Class::Internal => 70,
-            Class::TryAgain => 75,
+            Class::TryAgain | Class::Void => 75,
             Class::Denied => 77,
             Class::Config => 78,
         }

@@ -386,3 +386,16 @@ fn answers_to_nothing_change_nothing() {
     }
     assert_eq!((machine.wakes_at(), machine.generation()), (before, 1));
 }
+
+#[test]
+fn a_void_value_is_dropped_and_the_next_one_is_asked_for_after_the_floor() {
+    let mut machine = published(0, 3600);
+    assert_eq!(machine.step(Event::Refresh, at(60)), [Action::Issue(0)]);
+    assert_eq!(machine.step(Event::Issued(0, term(at(60), 3600)), at(60)), [Action::Probe(0)]);
+    assert_eq!(machine.step(Event::Voided(0), at(60)), [Action::Discard(0)]);
+    assert_eq!(machine.slots()[0].failures(), 1);
+    let again = machine.wakes_at().expect("it goes on");
+    assert!(again >= at(61) && again <= at(62), "{again:?}");
+    assert_eq!(machine.step(Event::Timer, again), [Action::Issue(0)]);
+    assert!(machine.slots()[0].current().is_some(), "what is published stays");
+}

@@ -115,7 +115,10 @@ impl Arm {
         })?;
         let response = self.send(Operation::Create, sid, None, Some(body)).await?;
         match response.status().into() {
-            200 | 201 => Ok(Created { etag: etag(&response), fresh: u16::from(response.status()) == 201 }),
+            200 | 201 => {
+                arm_error::is_active(sid, response.body())?;
+                Ok(Created { etag: etag(&response), fresh: u16::from(response.status()) == 201 })
+            }
             _ => Err(refusal(Operation::Create, &format!("{sid} with scope {}", new.scope), &response)),
         }
     }

@@ -167,6 +167,41 @@ fn fix(status: u16, told: &Inner) -> Option<String> {
     })
 }
 
+/// Whether ARM says that the subscription `sid` is active now, in its answer to a create. What does not speak like ARM is
+/// no proof that anything was created, and a key of one that waits for approval opens nothing.
+pub fn is_active(sid: &str, body: &[u8]) -> Result<(), Fault> {
+    #[derive(Deserialize)]
+    struct Resource {
+        properties: Properties,
+    }
+    #[derive(Deserialize)]
+    struct Properties {
+        state: String,
+    }
+    let fault = |error| Err(Fault { effect: Effect::Unknown, error });
+    match serde_json::from_slice::<Resource>(body) {
+        Ok(resource) if resource.properties.state == "active" => Ok(()),
+        Ok(resource) => {
+            let state = printable(&resource.properties.state, 40);
+            fault(
+                Error::new(
+                    Class::Denied,
+                    format!("ARM created the subscription {sid}, but not as an active one"),
+                )
+                .why(format!("its state is {state}"))
+                .fix("see whether the product wants each subscription approved, and why"),
+            )
+        }
+        Err(_) => fault(
+            Error::new(Class::Unavailable, format!("ARM did not confirm the subscription {sid}"))
+                .why(format!("it answered with success and {} bytes that do not describe it", body.len()))
+                .fix(
+                    "nothing: it is tried again; if it stays so, see what answers in ARM's place (a proxy?)",
+                ),
+        ),
+    }
+}
+
 /// `code: message; target: message; …`.
 fn words(told: &Inner) -> String {
     let mut words = match (told.code.as_str(), told.message.as_str()) {

@@ -132,7 +132,7 @@ impl World {
                 let mut properties = self.subscription.take().map_or_else(|| json!({}), |(old, _)| old);
                 merge(&mut properties, &seen.body["properties"]);
                 self.subscription = Some((properties, self.versions));
-                (if existed { 200 } else { 201 }, json!({}))
+                (if existed { 200 } else { 201 }, json!({"properties": {"state": "active"}}))
             }
             ("DELETE", false) => (204, json!({})),
             (_, false) => refuse(404, "ResourceNotFound"),
@@ -203,7 +203,10 @@ impl HttpClient for FakeArm {
                 world.subscription = None;
             }
             let (status, body, headers) = if let Turn::Refuse(status, code, headers) = &turn {
-                (*status, json!({"error": {"code": code, "message": "words"}}), headers.clone())
+                // Success without effect, where the status says success.
+                let body =
+                    json!({"error": {"code": code, "message": "words"}, "properties": {"state": "active"}});
+                (*status, body, headers.clone())
             } else {
                 let (status, body) = world.apply(&seen);
                 (status, body, vec![])

@@ -61,7 +61,7 @@ pub trait Lessor: Send + Sync {
     /// Issues the next value. The one before it stays good.
     async fn issue(&self) -> Result<Lease>;
 
-    /// Asks the gateway whether it accepts `lease`. `Class::TryAgain` means: not yet.
+    /// Asks the gateway whether it accepts `lease`. `Class::TryAgain` means: not yet; `Class::Void`: never again.
     async fn probe(&self, lease: &Lease) -> Result<()>;
 
     /// Ends the value before the current one, the grace period being over. Does nothing where that is impossible.

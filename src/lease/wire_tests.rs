@@ -23,7 +23,7 @@ async fn arm() -> Server {
         Reply::Answer(answer(
             status,
             &[("content-type", "application/json"), ("etag", "\"AAAAAAAAAAE=\"")],
-            "{}",
+            r#"{"properties":{"state":"active"}}"#,
         ))
     })
     .await
@@ -103,4 +103,49 @@ async fn a_truncated_answer_leaves_something_to_release() {
     let error = lessor.issue().await.err().expect("truncated");
     assert_eq!(error.class, Class::Unavailable);
     assert_eq!(lessor.release().await.expect("deleted"), Released::Revoked);
+}
+
+#[tokio::test]
+async fn success_without_an_active_subscription_is_none_and_is_released() {
+    for (body, class) in [
+        ("<html>welcome</html>", Class::Unavailable),
+        ("{}", Class::Unavailable),
+        (r#"{"properties":{"state":"submitted"}}"#, Class::Denied),
+    ] {
+        let arm =
+            Server::start(move |number, _| Reply::json(201, if number == 0 { body } else { "{}" })).await;
+        let gateway = Server::start(|_, _| Reply::Nothing).await;
+        let lessor = lessor(&arm, &gateway);
+        assert_eq!(lessor.issue().await.map_err(|error| error.class).err(), Some(class), "{body}");
+        // DELETE is answered 201, which is no proof of anything either.
+        assert!(lessor.release().await.is_err());
+        assert!(arm.seen()[1].head.starts_with("DELETE "), "what may have been created is deleted");
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_that_another_hand_deleted_makes_its_next_key_void() {
+    const GONE: &str = r#"{"error":{"code":"ResourceNotFound","message":"Subscription not found."}}"#;
+    let arm = Server::start(|_, seen| match seen.head.split(' ').next() {
+        Some("PUT") => Reply::json(201, r#"{"properties":{"state":"active"}}"#),
+        Some("GET") => Reply::json(404, GONE),
+        _ => Reply::json(200, "{}"),
+    })
+    .await;
+    let gateway = Server::start(|number, _| match number {
+        1 => Reply::json(200, "{}"),
+        _ => Reply::json(401, INVALID),
+    })
+    .await;
+    let lessor = lessor(&arm, &gateway);
+    let first = lessor.issue().await.expect("a key");
+    let class = |result: Result<(), crate::error::Error>| result.map_err(|error| error.class);
+    assert_eq!(class(lessor.probe(&first).await), Err(Class::TryAgain), "the gateway learns late");
+    assert_eq!(arm.seen().len(), 1, "and nobody is asked about that");
+    lessor.probe(&first).await.expect("known");
+    let next = lessor.issue().await.expect("the prepared key");
+    assert_eq!(class(lessor.probe(&next).await), Err(Class::Void));
+    lessor.issue().await.expect("a new subscription");
+    let methods: Vec<_> = arm.seen().iter().map(|seen| seen.head[..3].to_owned()).collect();
+    assert_eq!(methods, ["PUT", "GET", "PUT"]);
 }

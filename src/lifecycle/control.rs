@@ -75,48 +75,21 @@ struct WireValue<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct WireError {
-    class: WireClass,
+    class: Class,
     what: String,
     why: Option<String>,
     fix: Option<String>,
 }
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum WireClass {
-    Usage,
-    Unavailable,
-    Internal,
-    TryAgain,
-    Denied,
-    Config,
-}
-
 impl From<Error> for WireError {
     fn from(error: Error) -> Self {
-        let class = match error.class {
-            Class::Usage => WireClass::Usage,
-            Class::Unavailable => WireClass::Unavailable,
-            Class::Internal => WireClass::Internal,
-            Class::TryAgain => WireClass::TryAgain,
-            Class::Denied => WireClass::Denied,
-            Class::Config => WireClass::Config,
-        };
-        Self { class, what: error.what, why: error.why, fix: error.fix }
+        Self { class: error.class, what: error.what, why: error.why, fix: error.fix }
     }
 }
 
 impl From<WireError> for Error {
     fn from(error: WireError) -> Self {
-        let class = match error.class {
-            WireClass::Usage => Class::Usage,
-            WireClass::Unavailable => Class::Unavailable,
-            WireClass::Internal => Class::Internal,
-            WireClass::TryAgain => Class::TryAgain,
-            WireClass::Denied => Class::Denied,
-            WireClass::Config => Class::Config,
-        };
-        let mut told = Self::new(class, error.what);
+        let mut told = Self::new(error.class, error.what);
         (told.why, told.fix) = (error.why, error.fix);
         told
     }

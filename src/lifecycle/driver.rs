@@ -188,8 +188,11 @@ impl Driver {
                 self.tell(&Notice::Accepted { index });
             }
             Action::Discard(index) => {
-                self.pending[index] = None;
-                self.note(index, telling::stillborn());
+                let (discarded, now) = (self.pending[index].take(), self.now());
+                // Of one that is void the lessor has told.
+                if discarded.is_some_and(|lease| lease.expires_at <= now) {
+                    self.note(index, telling::stillborn());
+                }
             }
             Action::Drop(index) => {
                 self.current[index] = None;
@@ -235,6 +238,9 @@ impl Driver {
             Done::Released(Ok(how)) => self.happened(Event::Released(index), Detail::How(how)),
             Done::Released(Err(error)) => {
                 self.happened(Event::ReleaseFailed(index, fault(&error)), Detail::Error(error));
+            }
+            Done::Probed(Err(error)) if error.class == Class::Void => {
+                self.happened(Event::Voided(index), Detail::Error(error));
             }
             Done::Issued(Err(error)) | Done::Probed(Err(error)) | Done::Retired(Err(error)) => {
                 let event = Event::Failed(index, fault(&error));

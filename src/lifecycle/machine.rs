@@ -35,6 +35,8 @@ pub enum Event {
     Issued(Index, Term),
     /// The gateway accepts the new value.
     Probed(Index),
+    /// The new value has become void before it was accepted.
+    Voided(Index),
     /// The value before the published one has been ended.
     Retired(Index),
     /// The call in flight for that credential has failed.
@@ -233,6 +235,13 @@ impl Machine {
                 if slot.land(Flight::Probe) && slot.accepted(now) {
                     self.holding.soil();
                     actions.push(Action::Promote(index));
+                }
+            }
+            Event::Voided(index) => {
+                let dice = self.roll();
+                let slot = &mut self.slots[index];
+                if slot.land(Flight::Probe) && slot.void(dice, now) {
+                    actions.push(Action::Discard(index));
                 }
             }
             Event::Retired(index) => {

@@ -91,6 +91,23 @@ fn answers_to_changes_are_lost() {
     scene.assert_clean();
 }
 
+/// Somebody deletes the subscription: every key of it is dead, and the next renewal finds out and makes a new one.
+#[test]
+fn the_subscription_is_deleted_by_another_hand() {
+    let scene = Scene::new(&[], KEY);
+    let agent = scene.published(&[]);
+    let [sid] = &scene.emulator.subscriptions()[..] else { panic!("one subscription") };
+    scene.emulator.delete(sid);
+    assert_eq!(scene.emulator.echo_with_key(&scene.workspace.value("APIM_SUBSCRIPTION_KEY")).status, 401);
+    assert_eq!(scene.run(&[], &["refresh"]).0, 0);
+    agent.wait_for("was deleted by another hand");
+    agent.wait_for("generation 2 published");
+    assert_eq!(scene.emulator.echo_with_key(&scene.workspace.value("APIM_SUBSCRIPTION_KEY")).status, 200);
+    scene.learn(&agent);
+    assert_eq!(scene.end(agent).0, 0);
+    scene.assert_clean();
+}
+
 /// The gateway learns a new key late: nothing is published before it does.
 #[test]
 fn nothing_is_published_before_the_gateway_knows_it() {

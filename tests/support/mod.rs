@@ -131,19 +131,24 @@ impl Emulator {
 
     /// The names of the subscriptions at ARM.
     pub(crate) fn subscriptions(&self) -> Vec<String> {
-        let list = self.arm("GET", "subscriptions");
+        let list = self.arm("GET", "subscriptions").json();
         let entries = list["value"].as_array().unwrap_or_else(|| panic!("ARM lists nothing: {list}"));
         entries.iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
     }
 
     /// The keys of a subscription at ARM, published or not.
     pub(crate) fn keys(&self, sid: &str) -> [String; 2] {
-        let keys = self.arm("POST", &format!("subscriptions/{sid}/listSecrets"));
+        let keys = self.arm("POST", &format!("subscriptions/{sid}/listSecrets")).json();
         ["primaryKey", "secondaryKey"].map(|key| keys[key].as_str().unwrap().to_owned())
     }
 
+    /// Deletes a subscription behind the agent's back.
+    pub(crate) fn delete(&self, sid: &str) {
+        assert_eq!(self.arm("DELETE", &format!("subscriptions/{sid}")).status, 200);
+    }
+
     /// Asks ARM for something below the service, as the workspace application may.
-    fn arm(&self, method: &str, path: &str) -> Value {
+    fn arm(&self, method: &str, path: &str) -> Answer {
         let assertion = std::fs::read_to_string(self.get("assertion_file")).unwrap();
         let form = format!(
             "grant_type=client_credentials&client_id={}&scope=https%3A%2F%2Fmanagement.azure.com%2F.default\
@@ -159,7 +164,7 @@ impl Emulator {
             answer["access_token"].as_str().unwrap_or_else(|| panic!("no token: {answer}"))
         );
         let url = format!("{}{}/{path}?api-version=2024-05-01", self.get("arm"), self.service_id());
-        self.call(method, &url, &[("Authorization", &bearer)], "").json()
+        self.call(method, &url, &[("Authorization", &bearer), ("If-Match", "*")], "")
     }
 
     /// ARM resource id of the APIM service.

@@ -177,6 +177,21 @@ impl SubscriptionKey {
         Ok((etag, until))
     }
 
+    /// The gateway does not know a key that it has had time to learn: somebody may have deleted the subscription. ARM is
+    /// asked once for each key; any other answer leaves it at `error`.
+    async fn doubt(&self, error: Error) -> Error {
+        let Some(sid) = self.record().to_look_for() else { return error };
+        match self.arm.version(&sid).await {
+            Err(Fault { effect: Effect::Missing, .. }) => {
+                self.record().gone();
+                Error::new(Class::Void, format!("the subscription {sid} was deleted by another hand"))
+                    .why("ARM does not know it, and the gateway refuses its keys")
+                    .fix("a new one is created; see who deletes subscriptions of this APIM service")
+            }
+            Ok(_) | Err(_) => error,
+        }
+    }
+
     async fn rest(&self, attempt: u32) -> Result<()> {
         tokio::time::sleep(random::pause(self.pause * (1 << attempt))?).await;
         Ok(())
@@ -206,8 +221,10 @@ impl Lessor for SubscriptionKey {
     }
 
     async fn probe(&self, lease: &Lease) -> Result<()> {
-        if let Some(probe) = &self.probe {
-            probe.check(Presented::Key, &lease.secret).await?;
+        if let Some(probe) = &self.probe
+            && let Err(error) = probe.check(Presented::Key, &lease.secret).await
+        {
+            return Err(if error.class == Class::TryAgain { self.doubt(error).await } else { error });
         }
         self.record().accepted();
         Ok(())

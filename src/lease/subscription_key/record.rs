@@ -62,6 +62,8 @@ pub struct Record {
     handed: Option<Side>,
     /// Accepted by the gateway last.
     published: Option<Side>,
+    /// Whether ARM was asked about the subscription for the key that was handed out last.
+    looked: bool,
 }
 
 impl Record {
@@ -147,13 +149,20 @@ impl Record {
     /// Takes the prepared key of `side`: it will never be handed out again.
     pub fn hand_out(&mut self, side: Side) -> Option<Secret> {
         let key = self.slot(side).take()?;
-        self.handed = Some(side);
+        (self.handed, self.looked) = (Some(side), false);
         Some(key)
     }
 
     /// The gateway accepts the key that was handed out last.
     pub fn accepted(&mut self) {
         self.published = self.handed.take().or(self.published);
+    }
+
+    /// The subscription to look for when the key handed out last is refused: once, and not before one of its keys was
+    /// accepted, since until then a gateway that learns late explains it.
+    pub fn to_look_for(&mut self) -> Option<String> {
+        let doubts = self.published.is_some() && !std::mem::replace(&mut self.looked, true);
+        self.sid.clone().filter(|_| doubts)
     }
 
     /// The id of what may exist at ARM because of us.

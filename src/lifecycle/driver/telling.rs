@@ -31,7 +31,9 @@ impl Driver {
                 self.errors[index] = None;
                 self.tell(&Notice::Retired { index });
             }
-            (Event::Failed(index, _), Detail::Error(error)) if !stopping => self.note(index, error),
+            (Event::Failed(index, _) | Event::Voided(index), Detail::Error(error)) if !stopping => {
+                self.note(index, error);
+            }
             (Event::ReleaseFailed(index, _), Detail::Error(error)) => self.note(index, error),
             (Event::Released(index), Detail::How(how)) => self.release(index, how),
             (Event::Published, _) => {

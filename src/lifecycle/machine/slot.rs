@@ -202,12 +202,17 @@ impl Slot {
     /// Forgets an idle new value if it has run out. Whether it has.
     pub(super) fn discard(&mut self, dice: u64, now: SystemTime) -> bool {
         let stale = self.flight.is_none() && self.pending.is_some_and(|term| term.expires_at <= now);
-        if stale {
+        stale && self.void(dice, now)
+    }
+
+    /// Forgets a new value that nobody will accept any more. Whether there was one.
+    pub(super) fn void(&mut self, dice: u64, now: SystemTime) -> bool {
+        let had = self.pending.take().is_some();
+        if had {
             // It counts as a failure, or values that live too short would be drawn without a pause.
-            self.pending = None;
             self.renewal.fail(now, Fault::PLAIN, schedule::CAP, self.left(now), dice);
         }
-        stale
+        had
     }
 
     pub(super) fn take_off(&mut self, flight: Flight, now: SystemTime) {

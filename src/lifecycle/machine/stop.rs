@@ -34,6 +34,7 @@ impl Machine {
             Event::Stop => self.deadline = Some(now),
             Event::Timer
             | Event::Probed(_)
+            | Event::Voided(_)
             | Event::Published
             | Event::PublishFailed
             | Event::Disturbed
