@@ -38,6 +38,8 @@ impl Newcomer {
     fn command(home: &TempDir, runtime_dir: &TempDir) -> Command {
         let mut command = bare(home.path());
         command.env("XDG_RUNTIME_DIR", runtime_dir.path());
+        // Whoever runs the tests may have an agent running under this machine's own name.
+        command.env("APIM_AGENT_WORKSPACE", home.path().file_name().unwrap());
         command
     }
 

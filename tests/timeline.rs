@@ -11,7 +11,10 @@ use tempfile::TempDir;
 fn start(options: &[&str]) -> (Process, TempDir, TempDir) {
     let (home, runtime_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
     let mut command = bare(home.path());
-    command.env("XDG_RUNTIME_DIR", runtime_dir.path()).args(["run", "--emulator"]).args(options);
+    command
+        .env("XDG_RUNTIME_DIR", runtime_dir.path())
+        .args(["--workspace", "timeline", "run", "--emulator"])
+        .args(options);
     (Process::start(&mut command), home, runtime_dir)
 }
 
