@@ -5,6 +5,7 @@ use crate::error::{Class, Error, Result};
 use std::{
     fs::File,
     io::{ErrorKind, Read},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -41,11 +42,39 @@ pub fn read(inputs: &Inputs<'_>) -> Result<Option<Text>> {
         };
     }
     for folder in search(inputs.folder) {
-        if let Some(text) = text(&folder.join(FILE_NAME), inputs.folder)? {
+        let path = folder.join(FILE_NAME);
+        if let Some(text) = text(&path, inputs.folder)? {
+            ours(&path, folder)?;
             return Ok(Some(text));
         }
     }
     Ok(None)
+}
+
+/// A file that was merely found says who is sent the workspace's identity, so it counts only if nobody else could have
+/// put it there: it and its folder belong to us or to root, and not everybody may write to it.
+///
+/// Without this, whoever plants a file and a `.git` in a shared folder reads the bearer of the next one who comes by.
+fn ours(path: &Path, folder: &Path) -> Result<()> {
+    let euid = nix::unistd::geteuid().as_raw();
+    let foreign = |path: &Path| {
+        let found = std::fs::metadata(path).ok()?;
+        match found.uid() {
+            0 => None,
+            uid if uid == euid => None,
+            uid => Some(format!("{} belongs to another user (uid {uid}, we are {euid})", path.display())),
+        }
+    };
+    let open = std::fs::metadata(path).is_ok_and(|found| found.mode() & 0o002 != 0);
+    let open = open.then(|| format!("everybody may write to {}", path.display()));
+    match foreign(path).or_else(|| foreign(folder)).or(open) {
+        None => Ok(()),
+        Some(why) => {
+            Err(Error::new(Class::Config, format!("the configuration {} is not trusted", path.display()))
+                .why(format!("it was found by searching, and {why}"))
+                .fix(format!("read it, and if it is as it should be: --config {}", path.display())))
+        }
+    }
 }
 
 /// The folders to look into: from `start` up to the repository's root, which is the first one that holds `.git`.
@@ -90,7 +119,10 @@ fn text(path: &Path, current: &Path) -> Result<Option<Text>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::{
+        fs,
+        os::unix::fs::{PermissionsExt as _, chown},
+    };
 
     #[test]
     fn searches_up_to_the_root_of_the_repository_and_no_further() {
@@ -102,5 +134,28 @@ mod tests {
 
         fs::write(repository.join(".git"), "gitdir: elsewhere").expect("a worktree's .git is a file");
         assert_eq!(search(&inner), [inner.as_path(), &repository.join("a"), &repository]);
+    }
+
+    #[test]
+    fn a_file_that_was_found_must_be_ours() {
+        let temp = tempfile::tempdir().expect("temp");
+        let path = temp.path().join(FILE_NAME);
+        fs::write(&path, "").expect("written");
+        ours(&path, temp.path()).expect("ours");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("chmod");
+        let error = ours(&path, temp.path()).expect_err("anybody's");
+        assert!(error.to_string().contains("everybody may write"), "{error}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("chmod");
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: only root can give a file away");
+            return;
+        }
+        for foreign in [path.as_path(), temp.path()] {
+            chown(foreign, Some(65534), None).expect("chown");
+            let error = ours(&path, temp.path()).expect_err("somebody else's");
+            assert!(error.to_string().contains("uid 65534"), "{error}");
+            chown(foreign, Some(0), None).expect("chown");
+        }
+        ours(&path, temp.path()).expect("ours again");
     }
 }

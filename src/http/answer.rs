@@ -42,14 +42,23 @@ pub fn printable(text: &str, max: usize) -> String {
     }
 }
 
-/// A JWT begins with `{"` in base64.
+/// A JWT begins with `{"` or `{ ` in base64, or has at least three long segments.
 fn looks_like_token(word: &str) -> bool {
-    word.find("eyJ").is_some_and(|start| word.len() - start > 30)
+    let begins = ["eyJ", "eyA"].iter().any(|start| word.find(start).is_some_and(|at| word.len() - at > 30));
+    begins || word.split('.').filter(|segment| segment.len() >= 16).count() >= 3
 }
 
 /// Our keys are 64 hexadecimal digits; ids are shorter.
 fn looks_like_key(word: &str) -> bool {
     word.split(|c: char| !c.is_ascii_hexdigit()).any(|digits| digits.len() >= 64)
+}
+
+/// The same, unless it holds the very secret that was sent: then nothing of it is shown.
+pub fn quotable(text: &str, sent: &str, max: usize) -> String {
+    if !sent.is_empty() && text.contains(sent) {
+        return "an answer that repeats the secret it was sent, so it is not shown".to_owned();
+    }
+    printable(text, max)
 }
 
 /// What a body that makes no sense looks like from outside: status, type and length, never the body.
@@ -94,5 +103,7 @@ mod tests {
         assert_eq!(printable(&format!("bad value '{}'.", "0a".repeat(32)), 99), "bad value [key]");
         assert_eq!(printable(&"0a".repeat(31), 99), "0a".repeat(31));
         assert_eq!(printable("äöü", 2), "äö…");
+        assert_eq!(quotable("no bearer v0:opaque here", "v0:opaque", 99).find("v0:opaque"), None);
+        assert_eq!(quotable("no bearer", "v0:opaque", 99), "no bearer");
     }
 }

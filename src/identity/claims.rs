@@ -85,6 +85,10 @@ fn object(segment: &str, name: &str) -> Result<Map<String, Value>, String> {
 
 fn required(claims: &Map<String, Value>, name: &str) -> Result<String, String> {
     match claims.get(name) {
+        // They are shown, and become part of commands that people paste.
+        Some(Value::String(text)) if text.chars().any(char::is_control) => {
+            Err(format!("its claim {name} holds control characters"))
+        }
         Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
         Some(_) => Err(format!("its claim {name} is not a text, or empty")),
         None => Err(format!("it has no claim {name}")),
@@ -100,7 +104,11 @@ fn audiences(claims: &Map<String, Value>) -> Result<Vec<String>, String> {
         Some(single) => vec![single],
     };
     let texts: Option<Vec<_>> = texts.into_iter().map(|text| text.as_str().map(str::to_owned)).collect();
-    texts.ok_or_else(|| "its claim aud is neither a text nor a list of texts".to_owned())
+    let texts = texts.ok_or("its claim aud is neither a text nor a list of texts")?;
+    if texts.iter().any(|text| text.chars().any(char::is_control)) {
+        return Err("its claim aud holds control characters".to_owned());
+    }
+    Ok(texts)
 }
 
 /// `exp` is a number of seconds, perhaps with a fraction, which we drop: a token that ends earlier does no harm.
@@ -116,7 +124,7 @@ fn first(claims: &Map<String, Value>, names: &[&str]) -> Option<String> {
     names
         .iter()
         .find_map(|name| claims.get(*name)?.as_str())
-        .filter(|text| !text.is_empty())
+        .filter(|text| !text.is_empty() && !text.chars().any(char::is_control))
         .map(str::to_owned)
 }
 
@@ -173,6 +181,8 @@ mod tests {
         let valid = jwt(&good);
         let (head, rest) = valid.split_once('.').unwrap();
         for (token, why) in [
+            (with("sub", json!("a\u{1b}[2Jb")), "its claim sub holds control characters"),
+            (with("aud", json!(["a\nb"])), "its claim aud holds control characters"),
             ("secret".to_owned(), "it is not a JWT: there is no dot in it"),
             ("a.b".to_owned(), "it has 2 segments rather than three"),
             (

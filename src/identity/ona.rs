@@ -58,6 +58,9 @@ impl Ona {
 
     async fn ask(&self, audience: &str, bearer: HeaderValue) -> Result<IdToken> {
         let body = serde_json::json!({ "audience": [audience] }).to_string();
+        // An opaque text that no pattern would know again in an answer that repeats it.
+        let sent =
+            Zeroizing::new(bearer.to_str().unwrap_or_default().trim_start_matches("Bearer ").to_owned());
         let request = Request::post(&self.url)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, bearer)
@@ -70,7 +73,7 @@ impl Ona {
             error
         })?;
         if answer.status() != StatusCode::OK {
-            return Err(self.refusal(&answer, clock::now()));
+            return Err(self.refusal(&answer, &sent, clock::now()));
         }
         let token = serde_json::from_slice::<Answer>(answer.body()).map_err(|_| {
             Error::new(Class::Unavailable, format!("{} answered something that holds no id token", self.host))
@@ -81,7 +84,7 @@ impl Ona {
     }
 
     /// Any answer but 200, in words.
-    fn refusal(&self, answer: &Response<Bytes>, now: SystemTime) -> Error {
+    fn refusal(&self, answer: &Response<Bytes>, sent: &str, now: SystemTime) -> Error {
         let (host, status) = (&self.host, answer.status().as_u16());
         let wait = answer::retry_after(answer.headers(), now);
         let error = match status {
@@ -103,7 +106,7 @@ impl Ona {
             _ => Error::new(Class::Unavailable, format!("{host} failed to give an id token ({status})")),
         };
         let why = match serde_json::from_slice::<Refusal>(answer.body()) {
-            Ok(refusal) => answer::printable(&format!("{}: {}", refusal.code, refusal.message), 300),
+            Ok(refusal) => answer::quotable(&format!("{}: {}", refusal.code, refusal.message), sent, 300),
             Err(_) => answer::outline(answer),
         };
         error.why(why).retry_after(wait)

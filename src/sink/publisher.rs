@@ -180,6 +180,9 @@ impl Sink for EnvFile {
 
     fn check(&self) -> Result<()> {
         let Some(published) = &self.published else { return Ok(()) };
+        if !self.dir.stands() {
+            return Err(self.disturbed("lies in a folder that another hand has moved, removed or replaced"));
+        }
         let stat = match fstatat(&*self.dir, ENV, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::ENOENT) => return Err(self.disturbed("has been removed")),

@@ -156,6 +156,11 @@ impl RuntimeDir {
         control_address(self.as_fd())
     }
 
+    /// Whether [`RuntimeDir::path`] still leads to the folder that we hold.
+    pub fn stands(&self) -> bool {
+        same(fstat(self.as_fd()), entry(&self.base, &self.name))
+    }
+
     /// Wipes every file except those named in `keep`.
     pub fn clear(&self, keep: &[&str]) -> Result<()> {
         let kept = |name: &CStr| keep.iter().any(|kept| kept.as_bytes() == name.to_bytes());
@@ -166,7 +171,7 @@ impl RuntimeDir {
     /// person had made it. Repeatable.
     pub fn remove(&self) -> Result<()> {
         self.clear(&[])?;
-        if same(fstat(self.as_fd()), entry(&self.base, &self.name)) {
+        if self.stands() {
             match unlinkat(&self.base.fd, self.name.as_os_str(), UnlinkatFlags::RemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(errno) => return Err(cannot("remove", &self.path, errno)),
