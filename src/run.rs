@@ -61,7 +61,7 @@ impl Agent {
         let sink = EnvFile::new(Arc::clone(&directory), text(&config.gateway.url));
         let about = about(config, &sink);
         let watch = watch(&about);
-        let identity = select::source(&config.identity, &http, lookup);
+        let identity = select::source(&config.identity, &http, lookup, config.request_timeout);
         let entra = Entra::new(&config.entra, &config.identity.audience, identity, &http)?;
         let exchange: Arc<dyn Exchange> = Arc::new(Watched { inner: entra, watch: Arc::clone(&watch) });
         let lessors = lease::lessors(config, &exchange, &http)?;

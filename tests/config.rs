@@ -128,7 +128,13 @@ fn the_comments_of_the_example_are_valid_too() {
     let on: Vec<&str> = example
         .lines()
         .map(|line| match line.strip_prefix("# ") {
-            Some(rest) if rest.split_once(" = \"").is_some_and(|(key, _)| !key.contains(' ')) => rest,
+            Some(rest)
+                if rest
+                    .split_once(" = ")
+                    .is_some_and(|(key, value)| !key.contains(' ') && value.starts_with(['"', '['])) =>
+            {
+                rest
+            }
             _ => line,
         })
         .collect();

@@ -3,7 +3,7 @@
 use super::{
     keys,
     layers::Entry,
-    problem::{Origin, Problem},
+    problem::{Origin, Problem, example},
     unknown::{self, Unknown},
 };
 use std::sync::Arc;
@@ -90,28 +90,34 @@ impl Reader<'_> {
         }
     }
 
-    /// Every setting is a text, durations and paths too: `lifetime = 3600` would leave the unit to a guess.
+    /// Every setting is a text, durations and paths too (`lifetime = 3600` would leave the unit to a guess), or a list
+    /// of them, which goes on as JSON.
     fn leaf(&mut self, path: &str, (key, value): Item<'_, '_>) {
         let Some(known) = keys::find(path) else {
             let origin = self.origin(key);
             return self.document.problems.push(unknown::problem(Unknown::Key, path, origin));
         };
         let origin = self.origin(value);
-        match value.get_ref() {
-            DeValue::String(text) => {
-                self.document.entries.push(Entry { path: path.to_owned(), text: text.to_string(), origin });
-            }
-            other => {
-                let leaf = path.rsplit('.').next().unwrap_or(path);
-                self.document.problems.push(Problem {
-                    key: path.to_owned(),
-                    origin: Some(origin),
-                    what: format!("{path} is {}", type_of(other)),
-                    allowed: "allowed is a text in quotes".to_owned(),
-                    fix: format!("for example: {leaf} = \"{}\"", known.example),
-                });
-            }
+        let text = match value.get_ref() {
+            DeValue::String(text) if !known.is_list() => Some(text.to_string()),
+            DeValue::Array(items) if known.is_list() => list(items),
+            _ => None,
+        };
+        if let Some(text) = text {
+            return self.document.entries.push(Entry { path: path.to_owned(), text, origin });
         }
+        let (what, wanted) = match value.get_ref() {
+            DeValue::Array(_) if known.is_list() => ("holds something else than texts".to_owned(), "texts"),
+            other if known.is_list() => (format!("is {}", type_of(other)), "a list of texts"),
+            other => (format!("is {}", type_of(other)), "a text"),
+        };
+        self.document.problems.push(Problem {
+            key: path.to_owned(),
+            what: format!("{path} {what}"),
+            allowed: format!("allowed is {wanted} in quotes"),
+            fix: example(Some(&origin), path, known.example),
+            origin: Some(origin),
+        });
     }
 
     fn not_a_table(&mut self, path: &str, value: &DeValue<'_>, origin: Origin) {
@@ -149,6 +155,12 @@ impl Reader<'_> {
         let before = self.text.get(self.line_starts[line - 1]..byte).unwrap_or_default();
         (line, before.chars().count() + 1)
     }
+}
+
+/// A list of texts as JSON; `None` when something else is in it.
+fn list(items: &[Spanned<DeValue<'_>>]) -> Option<String> {
+    let texts: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
+    serde_json::to_string(&texts?).ok()
 }
 
 fn type_of(value: &DeValue<'_>) -> &'static str {

@@ -41,8 +41,8 @@ pub fn read(rule: Rule) -> impl Fn(&str) -> Read<Url> {
                 .what("holds more than a place")
                 .example(format!("https://{}", url.host_str().unwrap_or("contoso.azure-api.net"))));
         }
-        let http_is_fine = rule == Rule::HttpsOrLoopback && is_loopback(&url);
-        if url.scheme() == "http" && !http_is_fine {
+        let is_fine = url.scheme() == "https" || rule == Rule::HttpsOrLoopback && is_private(&url);
+        if !is_fine {
             let but = if rule == Rule::HttpsOrLoopback { " (http only to this machine)" } else { "" };
             return Err(
                 Complaint::new(format!("{allowed}{but}")).example(text.replacen("http:", "https:", 1))
@@ -63,6 +63,11 @@ pub fn under(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}/{}", base.path().trim_end_matches('/'), path.trim_start_matches('/')));
     url
+}
+
+/// Whether what is sent there stays between it and us: https, or plain http to this machine.
+pub fn is_private(url: &Url) -> bool {
+    url.scheme() == "https" || url.scheme() == "http" && is_loopback(url)
 }
 
 fn is_plain(url: &Url) -> bool {

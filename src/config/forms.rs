@@ -44,7 +44,10 @@ fn one_of<T: Copy>(text: &str, all: &[(&str, T)]) -> Read<T> {
     }
     let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
     let complaint = Complaint::new(format!("allowed are {}", names.join(", ")));
-    Err(match keys::nearest(&text.to_ascii_lowercase(), names) {
+    let word = text.to_ascii_lowercase();
+    // Half of a name is nearer to it than any other name: `github` means `github-actions`, not `gitlab`.
+    let begun = names.iter().copied().find(|name| name.split('-').next() == Some(&word));
+    Err(match begun.or_else(|| keys::nearest(&word, names)) {
         Some(near) => complaint.example(near),
         None => complaint,
     })
@@ -57,10 +60,7 @@ pub fn kind(text: &str) -> Read<Kind> {
 
 /// An identity source.
 pub fn source(text: &str) -> Read<Source> {
-    one_of(
-        text,
-        &[("auto", Source::Auto), ("ona", Source::Ona), ("file", Source::File), ("env", Source::Env)],
-    )
+    one_of(text, &Source::ALL)
 }
 
 /// A cloud.
@@ -204,6 +204,36 @@ pub fn audience(text: &str) -> Read<String> {
     }
 }
 
+/// A program and its arguments: a JSON array of texts, as [`super::document`] also makes of an array in the file.
+///
+/// A single text is refused rather than split: where it is split would be a guess, or a shell's business.
+pub fn argv(text: &str) -> Read<Vec<String>> {
+    let complaint = |allowed: &str| Err(Complaint::new(allowed));
+    let Ok(words) = serde_json::from_str::<Vec<String>>(text) else {
+        return complaint(
+            "allowed is a list of texts, the program and each of its arguments; no shell reads it",
+        );
+    };
+    if words.iter().any(|word| looks_like_token(word)) {
+        return Err(Complaint::new(
+            "no secret belongs in the configuration; everybody can see a command line",
+        )
+        .what("holds a token"));
+    }
+    if words.first().is_none_or(|program| program.trim().is_empty()) {
+        return complaint("its first text has to be a program");
+    }
+    if words.iter().any(|word| word.contains('\0')) {
+        return complaint("no program can be given the character NUL");
+    }
+    Ok(words)
+}
+
+/// A JWT by its look: whoever puts one into a setting meant to name the place that holds it.
+pub fn looks_like_token(text: &str) -> bool {
+    text.starts_with("eyJ") && text.contains('.')
+}
+
 /// A text without spaces and control characters.
 fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
@@ -299,8 +329,23 @@ mod tests {
     }
 
     #[test]
+    fn commands() {
+        let words = ["gp", "idp", "token", "--audience", "{audience}"].map(str::to_owned).to_vec();
+        assert_eq!(argv(r#"["gp", "idp", "token", "--audience", "{audience}"]"#), Ok(words));
+        assert!(argv(r#"["/opt/a b/cli", "", "$(id)"]"#).is_ok(), "words are words, whatever is in them");
+        for bad in
+            ["gp idp token", "[]", r#"[""]"#, r#"[" "]"#, r#"["a", 1]"#, r#"["a\u0000"]"#, "{}", "\"gp\""]
+        {
+            assert!(argv(bad).is_err(), "{bad}");
+        }
+        let complaint = argv(r#"["echo", "eyJh.eyJi.c"]"#).unwrap_err();
+        assert_eq!(complaint.what.as_deref(), Some("holds a token"));
+    }
+
+    #[test]
     fn the_example_is_the_nearest_choice() {
         assert_eq!(kind("subscription_key").unwrap_err().example.as_deref(), Some("subscription-key"));
+        assert_eq!(source("GitHub").unwrap_err().example.as_deref(), Some("github-actions"));
         assert_eq!(kind("banana").unwrap_err().example, None);
         assert_eq!(cloud("Public").unwrap_err().example.as_deref(), Some("public"));
     }

@@ -11,6 +11,14 @@ pub struct Key {
     pub example: &'static str,
 }
 
+impl Key {
+    /// Whether it is a list of texts, as its example shows: an array in the file, and as JSON the same text in variables
+    /// and flags.
+    pub fn is_list(&self) -> bool {
+        self.example.starts_with('[')
+    }
+}
+
 const fn key(name: &'static str, example: &'static str) -> Key {
     Key { name, aliases: &[], example }
 }
@@ -33,6 +41,7 @@ pub const KEYS: &[Key] = &[
         example: "/var/run/secrets/azure/tokens/azure-identity-token",
     },
     key("identity.variable", "APIM_AGENT_ID_TOKEN"),
+    key("identity.command", r#"["gp", "idp", "token", "--audience", "{audience}"]"#),
     Key { name: "entra.tenant_id", aliases: &["AZURE_TENANT_ID"], example: "contoso.onmicrosoft.com" },
     Key {
         name: "entra.client_id",

@@ -3,7 +3,7 @@
 use super::{
     document::Document,
     env::Env,
-    keys,
+    forms, keys,
     problem::{Origin, Problem, example, shown},
     unknown::{self, Unknown},
 };
@@ -78,7 +78,7 @@ impl Layers {
                 format!("{} is empty", entry.path),
                 "allowed is a text that says something; a key without one is left out",
             ))
-        } else if is_token(&entry.text) {
+        } else if forms::looks_like_token(&entry.text) {
             let what = format!("{} holds a token", entry.path);
             Some((what, "no secret belongs in the configuration; files and variables are given by name"))
         } else {
@@ -185,11 +185,6 @@ impl Layers {
         };
         self.put(Entry { path: "workspace".to_owned(), text: text.to_owned(), origin });
     }
-}
-
-/// A JWT by its look: whoever puts one into a setting meant to name the place that holds it.
-fn is_token(text: &str) -> bool {
-    text.starts_with("eyJ") && text.contains('.')
 }
 
 /// One line for each setting that counts, for logs: `gateway.url = "https://…" (apim-agent.toml:9)`.

@@ -20,11 +20,13 @@ pub mod forms;
 pub mod keys;
 pub mod layers;
 pub mod problem;
+pub mod source;
 pub mod unknown;
 pub mod validate;
 
 pub use env::Env;
 pub use layers::Entry;
+pub use source::Source;
 
 use crate::error::{Error, Result};
 use std::{
@@ -37,8 +39,12 @@ use url::Url;
 /// The file's name, searched from the current folder up to the repository's root.
 pub const FILE_NAME: &str = "apim-agent.toml";
 
-/// The variable with the id token unless `identity.variable` names another one.
+/// Source `env`: the variable with the id token unless `identity.variable` names another one.
 pub const ID_TOKEN_VARIABLE: &str = "APIM_AGENT_ID_TOKEN";
+
+/// Source `gitlab`: the same. GitLab itself leaves the name to the job; this is the one that its documentation uses for
+/// Azure.
+pub const GITLAB_VARIABLE: &str = "GITLAB_OIDC_TOKEN";
 
 /// All that a configuration is made of.
 #[derive(Clone, Copy, Debug)]
@@ -149,22 +155,10 @@ pub struct Identity {
     pub bearer_file: PathBuf,
     /// `file`: the file with the id token (also `AZURE_FEDERATED_TOKEN_FILE`).
     pub token_file: Option<PathBuf>,
-    /// `env`: the variable with the id token. Default `APIM_AGENT_ID_TOKEN`.
-    pub variable: String,
-}
-
-/// The identity sources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// The first of the others that is there, in the documented order.
-    Auto,
-    /// Ona's HTTP API.
-    Ona,
-    /// A file, such as a projected Kubernetes token.
-    File,
-    /// An environment variable.
-    Env,
+    /// `env` and `gitlab`: the variable with the id token, if not [`ID_TOKEN_VARIABLE`] and [`GITLAB_VARIABLE`].
+    pub variable: Option<String>,
+    /// `command`: the program and its arguments; never empty.
+    pub command: Option<Vec<String>>,
 }
 
 /// Entra ID: tenant, client and authority.

@@ -82,16 +82,21 @@ pub fn report(mut problems: Vec<Problem>) -> Error {
 /// An example of setting `path` to `value`, in the way in which it was set.
 pub fn example(origin: Option<&Origin>, path: &str, value: &str) -> String {
     let (table, leaf) = path.rsplit_once('.').unwrap_or(("", path));
+    let is_list = keys::find(path).is_some_and(keys::Key::is_list);
+    // A list is TOML as it stands, and wants quotes in a shell.
+    let (in_file, in_shell) = if is_list { (value.to_owned(), "'") } else { (format!("\"{value}\""), "") };
     match origin {
-        Some(Origin::File { .. }) => format!("for example: {leaf} = \"{value}\""),
-        Some(Origin::Variable(name)) => format!("for example: {name}={value}"),
-        Some(Origin::Flag("--set" | "--emulator")) => format!("for example: --set {path}={value}"),
+        Some(Origin::File { .. }) => format!("for example: {leaf} = {in_file}"),
+        Some(Origin::Variable(name)) => format!("for example: {name}={in_shell}{value}{in_shell}"),
+        Some(Origin::Flag("--set" | "--emulator")) => {
+            format!("for example: --set {in_shell}{path}={value}{in_shell}")
+        }
         Some(Origin::Flag(flag)) => format!("for example: {flag} {value}"),
         Some(Origin::Default(_)) | None => {
             let under = if table.is_empty() { String::new() } else { format!(" under [{table}]") };
             let alias = keys::find(path).and_then(|key| key.aliases.first());
             let variable = alias.map_or_else(|| keys::variable(path), |&name| name.to_owned());
-            format!("for example: {leaf} = \"{value}\"{under} in {FILE_NAME}, or the variable {variable}")
+            format!("for example: {leaf} = {in_file}{under} in {FILE_NAME}, or the variable {variable}")
         }
     }
 }

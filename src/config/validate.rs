@@ -1,7 +1,7 @@
 //! Checks, each with the key, the place, what is allowed and an example. Pure: no file is opened, no name resolved.
 
 use super::{
-    Arm, Config, Credential, Entra, FILE_NAME, Gateway, ID_TOKEN_VARIABLE, Identity, Kind, Place, Source,
+    Arm, Config, Credential, Entra, FILE_NAME, Gateway, Identity, Kind, Place, Source,
     cloud::Cloud,
     duration,
     endpoint::{self, Rule},
@@ -110,10 +110,14 @@ impl Check<'_> {
                 .path("identity.bearer_file")
                 .unwrap_or_else(|| PathBuf::from("/usr/local/gitpod/secrets/token")),
             token_file: self.path("identity.token_file"),
-            variable: self.or("identity.variable", env_name::shape, ID_TOKEN_VARIABLE.to_owned()),
+            variable: self.optional("identity.variable", env_name::shape),
+            command: self.optional("identity.command", forms::argv),
         };
         if identity.source == Source::File && identity.token_file.is_none() {
             self.missing("identity.token_file", "identity.source is \"file\" and needs it");
+        }
+        if identity.source == Source::Command && identity.command.is_none() {
+            self.missing("identity.command", "identity.source is \"command\" and needs it");
         }
         Some(identity)
     }

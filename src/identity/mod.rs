@@ -1,13 +1,24 @@
 //! Who am I: where the workspace's subject token comes from.
 //!
-//! A new source is one file with an [`IdentitySource`] and one line in [`select`].
+//! A new source is one file with an [`IdentitySource`], one line in [`select`], and its name in
+//! [`crate::config::Source`].
 
+pub mod buildkite;
 mod checks;
+pub mod circleci;
 pub mod claims;
+pub mod cli;
+pub mod command;
 pub mod env;
 pub mod file;
+pub mod github_actions;
+pub mod gitlab;
+pub mod gitpod;
 pub mod ona;
+mod prebuild;
+mod process;
 mod read;
+mod refusal;
 pub mod select;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -46,7 +57,7 @@ impl Miss {
                 _ => format!("no id token: the identity source {source} is not here"),
             })
                 .why(what)
-                .fix("run in an Ona environment, or set identity.token_file, or set identity.source to where the token is"),
+                .fix("run where one of them is, or set identity.command, identity.token_file or identity.source to where the token is"),
         }
     }
 }
@@ -59,4 +70,16 @@ pub trait IdentitySource: Send + Sync {
 
     /// Fetches a fresh token for `audience`.
     async fn fetch(&self, audience: &str) -> Result<IdToken, Miss>;
+}
+
+/// A chosen source is one as well.
+#[async_trait]
+impl IdentitySource for Box<dyn IdentitySource> {
+    fn name(&self) -> &'static str {
+        self.as_ref().name()
+    }
+
+    async fn fetch(&self, audience: &str) -> Result<IdToken, Miss> {
+        self.as_ref().fetch(audience).await
+    }
 }

@@ -1,11 +1,13 @@
 //! Source `ona`: the id token that Ona's API issues to an environment.
 //!
 //! `POST {url}/api/gitpod.v1.IdentityService/GetIDToken`, Connect's unary JSON, with the bearer that Ona puts into
-//! each environment's file system.
+//! each environment's file system. Where that file is not to be seen, as in a nested container, the CLI asks in our place:
+//! `ona idp token`, formerly `gitpod idp token`.
 
-use super::{IdToken, IdentitySource, Miss, claims, read::secret_file};
+use super::{IdToken, IdentitySource, Miss, claims, cli::Runner, read::secret_file, refusal};
 use crate::{
     clock,
+    config::endpoint,
     error::{Class, Error, Result},
     http::{self as client, answer},
 };
@@ -17,28 +19,32 @@ use std::{path::PathBuf, time::SystemTime};
 use url::Url;
 use zeroize::Zeroizing;
 
+const MARK: &str = "GITPOD_ENVIRONMENT_ID";
+
 const METHOD: &str = "api/gitpod.v1.IdentityService/GetIDToken";
 
-/// Ona's API.
+/// Ona's API, or its CLI.
 pub struct Ona {
-    url: String,
+    url: Url,
     host: String,
     bearer_file: PathBuf,
     http: client::Client,
+    runner: Runner,
 }
 
 impl Ona {
-    /// The source at `url`, such as `https://app.gitpod.io`, with the bearer in `bearer_file`.
-    pub fn new(url: &Url, bearer_file: PathBuf, http: client::Client) -> Self {
+    /// The source at `url`, such as `https://app.gitpod.io`, with the bearer in `bearer_file`; without that file, what
+    /// `runner` finds.
+    pub fn new(url: &Url, bearer_file: PathBuf, http: client::Client, runner: Runner) -> Self {
         let host = url.host_str().unwrap_or_default().to_owned();
-        Self { url: format!("{}/{METHOD}", url.as_str().trim_end_matches('/')), host, bearer_file, http }
+        Self { url: endpoint::under(url, METHOD), host, bearer_file, http, runner }
     }
 
-    /// The bearer as a header. Read at each use: Ona replaces it.
-    async fn bearer(&self) -> Result<HeaderValue, Miss> {
+    /// The bearer as a header, if there is one. Read at each use: Ona replaces it.
+    async fn bearer(&self) -> Result<Option<HeaderValue>, Miss> {
         let path = self.bearer_file.display();
         let text = secret_file(&self.bearer_file, "bearer_file").await.map_err(Miss::Broken)?;
-        let text = text.ok_or_else(|| Miss::NotHere(format!("there is no bearer_file {path}")))?;
+        let Some(text) = text else { return Ok(None) };
         let bad = |what: &str| {
             Miss::Broken(
                 Error::new(Class::Config, format!("bearer_file {path} {what}"))
@@ -53,17 +59,28 @@ impl Ona {
         let mut header =
             HeaderValue::from_str(&header).map_err(|_| bad("holds characters that no token has"))?;
         header.set_sensitive(true);
-        Ok(header)
+        Ok(Some(header))
+    }
+
+    /// Through the CLI, which knows its own way to Ona and finds its own bearer.
+    async fn by_cli(&self, audience: &str) -> Result<IdToken, Miss> {
+        let path = self.bearer_file.display();
+        if self.runner.variable(MARK).is_none() {
+            return Err(Miss::NotHere(format!("there is no bearer_file {path}, and {MARK} is not set")));
+        }
+        match self.runner.on_path(&["ona", "gitpod"]) {
+            Some(cli) => self.runner.id_token(&cli, &["idp", "token", "--audience", audience]).await,
+            None => Err(Miss::NotHere(format!(
+                "there is no bearer_file {path}, and neither ona nor gitpod is on the PATH"
+            ))),
+        }
     }
 
     async fn ask(&self, audience: &str, bearer: HeaderValue) -> Result<IdToken> {
         let body = serde_json::json!({ "audience": [audience] }).to_string();
-        // An opaque text that no pattern would know again in an answer that repeats it.
-        let sent =
-            Zeroizing::new(bearer.to_str().unwrap_or_default().trim_start_matches("Bearer ").to_owned());
-        let request = Request::post(&self.url)
+        let request = Request::post(self.url.as_str())
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::AUTHORIZATION, bearer)
+            .header(header::AUTHORIZATION, &bearer)
             .body(Bytes::from(body))
             .map_err(|error| {
                 Error::new(Class::Config, "identity.url cannot be used").why(error.to_string())
@@ -73,7 +90,7 @@ impl Ona {
             error
         })?;
         if answer.status() != StatusCode::OK {
-            return Err(self.refusal(&answer, &sent, clock::now()));
+            return Err(self.refusal(&answer, &bearer, clock::now()));
         }
         let token = serde_json::from_slice::<Answer>(answer.body()).map_err(|_| {
             Error::new(Class::Unavailable, format!("{} answered something that holds no id token", self.host))
@@ -84,44 +101,30 @@ impl Ona {
     }
 
     /// Any answer but 200, in words.
-    fn refusal(&self, answer: &Response<Bytes>, sent: &str, now: SystemTime) -> Error {
-        let (host, status) = (&self.host, answer.status().as_u16());
-        let wait = answer::retry_after(answer.headers(), now);
-        let error = match status {
-            300..=399 => return self.redirect(answer),
+    fn refusal(&self, answer: &Response<Bytes>, sent: &HeaderValue, now: SystemTime) -> Error {
+        let host = &self.host;
+        if answer.status().is_redirection() {
+            // Ona's old address answers so.
+            let fix = |place: &str| format!("if you trust {place}, set identity.url to it");
+            return refusal::redirect(host, &self.url, answer, fix);
+        }
+        let words = serde_json::from_slice::<Refusal>(answer.body()).ok();
+        let words = words.map(|refusal| format!("{}: {}", refusal.code, refusal.message));
+        let mut error = refusal::refusal(host, answer, words.as_deref(), sent, now);
+        let bearer = self.bearer_file.display();
+        match answer.status().as_u16() {
             401 | 403 => {
-                let fix = format!(
-                    "the bearer came from {}: is it this environment's, and current?",
-                    self.bearer_file.display()
-                );
-                Error::new(Class::Denied, format!("{host} refused to give an id token ({status})")).fix(fix)
+                error.fix(format!("the bearer came from {bearer}: is it this environment's, and current?"))
             }
-            404 => Error::new(Class::Config, format!("{host} has no GetIDToken (404)"))
-                .fix("set identity.url to the base of Ona's API, such as https://app.gitpod.io"),
-            429 => Error::new(Class::TryAgain, format!("{host} wants fewer requests (429)")),
-            400..=499 => {
-                Error::new(Class::Config, format!("{host} refused the request for an id token ({status})"))
-                    .fix("check identity.audience and identity.url")
+            404 => {
+                error.what = format!("{host} has no GetIDToken (404)");
+                error.fix("set identity.url to the base of Ona's API, such as https://app.gitpod.io")
             }
-            _ => Error::new(Class::Unavailable, format!("{host} failed to give an id token ({status})")),
-        };
-        let why = match serde_json::from_slice::<Refusal>(answer.body()) {
-            Ok(refusal) => answer::quotable(&format!("{}: {}", refusal.code, refusal.message), sent, 300),
-            Err(_) => answer::outline(answer),
-        };
-        error.why(why).retry_after(wait)
-    }
-
-    /// Following it would carry the bearer to another place. Ona's old address answers so.
-    fn redirect(&self, answer: &Response<Bytes>) -> Error {
-        let place = answer.headers().get(header::LOCATION).and_then(|place| place.to_str().ok());
-        let place = place.and_then(|place| Url::parse(&self.url).ok()?.join(place).ok());
-        let place = place
-            .and_then(|place| place.host_str().map(str::to_owned))
-            .unwrap_or_else(|| "nowhere".to_owned());
-        Error::new(Class::Config, format!("{} redirects to {place}", self.host))
-            .why("redirects are not followed: that would hand the bearer to another place")
-            .fix(format!("if you trust {place}, set identity.url to it"))
+            400..=499 if error.class == Class::Config => {
+                error.fix("check identity.audience and identity.url")
+            }
+            _ => error,
+        }
     }
 }
 
@@ -145,8 +148,10 @@ impl IdentitySource for Ona {
     }
 
     async fn fetch(&self, audience: &str) -> Result<IdToken, Miss> {
-        let bearer = self.bearer().await?;
-        self.ask(audience, bearer).await.map_err(Miss::Broken)
+        match self.bearer().await? {
+            Some(bearer) => self.ask(audience, bearer).await.map_err(Miss::Broken),
+            None => self.by_cli(audience).await,
+        }
     }
 }
 
@@ -155,7 +160,7 @@ mod tests {
     use super::*;
     use crate::{
         http::testing::{self, Reply, Server},
-        identity::testing::{broken, jwt, not_here},
+        identity::testing::{broken, jwt, not_here, runner, stand_in},
     };
     use serde_json::json;
 
@@ -163,7 +168,7 @@ mod tests {
     fn source(server: &Server, folder: &tempfile::TempDir) -> Ona {
         let path = folder.path().join("bearer");
         std::fs::write(&path, "the-bearer\n").unwrap();
-        Ona::new(&server.url, path, server.client())
+        Ona::new(&server.url, path, server.client(), runner(&[]))
     }
 
     #[tokio::test]
@@ -254,5 +259,31 @@ mod tests {
         std::fs::remove_file(&source.bearer_file).unwrap();
         assert!(not_here(source.fetch("a").await).starts_with("there is no bearer_file /"));
         assert!(server.seen().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_cli_where_there_is_no_bearer() {
+        let server = Server::start(|_, _| Reply::json(401, "{}")).await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap().to_owned();
+        let mut source = source(&server, &folder);
+        source.runner = runner(&[(MARK, "e5f6"), ("PATH", &path)]);
+        for name in ["gitpod", "ona"] {
+            stand_in(folder.path(), name, "echo \"$0 $*\" >&2; exit 1");
+        }
+        let error = broken(source.fetch("a").await);
+        assert_eq!(
+            (error.class, server.seen().len()),
+            (Class::Denied, 1),
+            "a bearer that fails is no reason for the CLI"
+        );
+        std::fs::remove_file(&source.bearer_file).unwrap();
+        for name in ["ona", "gitpod"] {
+            let why = broken(source.fetch("a").await).why.unwrap();
+            assert_eq!(why, format!("{path}/{name} idp token --audience a"));
+            std::fs::remove_file(folder.path().join(name)).unwrap();
+        }
+        assert!(not_here(source.fetch("a").await).ends_with("neither ona nor gitpod is on the PATH"));
+        assert_eq!(server.seen().len(), 1);
     }
 }

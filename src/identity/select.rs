@@ -1,38 +1,61 @@
 //! Which source, and `auto`.
 
-use super::{IdToken, IdentitySource, Miss, checks::Checked, env::Env, file::File, ona::Ona};
+use super::{
+    IdToken, IdentitySource, Miss, buildkite::Buildkite, checks::Checked, circleci::CircleCi, cli::Runner,
+    command::Command, env::Env, file::File, github_actions::GitHubActions, gitlab::GitLab, gitpod::Gitpod,
+    ona::Ona, prebuild::NotInPrebuild,
+};
 use crate::{
-    config::{Identity, Source},
+    config::{GITLAB_VARIABLE, ID_TOKEN_VARIABLE, Identity, Source},
     http::Client,
 };
 use async_trait::async_trait;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// How variables are looked up. The ambient environment is read in one place, by the command line; here it is a value.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// The source that the configuration names. Its tokens are checked: not expired, and for the audience asked.
-pub fn source(config: &Identity, http: &Client, lookup: &Lookup) -> Arc<dyn IdentitySource> {
-    let file = || File::new(config.token_file.clone());
-    let env = || Env::new(config.variable.clone(), Arc::clone(lookup));
-    let ona = || Ona::new(&config.url, config.bearer_file.clone(), http.clone());
-    match config.source {
-        Source::File => Arc::new(Checked(file())),
-        Source::Env => Arc::new(Checked(env())),
-        Source::Ona => Arc::new(Checked(ona())),
-        Source::Auto => Arc::new(Auto(vec![
-            Box::new(Checked(file())),
-            Box::new(Checked(env())),
-            Box::new(Checked(ona())),
-        ])),
+/// The source that the configuration names. Its tokens are checked: not expired, and for the audience asked. In a prebuild
+/// it refuses. `deadline` is for a command that gives a token; requests have that of `http`.
+pub fn source(
+    config: &Identity,
+    http: &Client,
+    lookup: &Lookup,
+    deadline: Duration,
+) -> Arc<dyn IdentitySource> {
+    let runner = Runner { lookup: Arc::clone(lookup), deadline };
+    let chosen = one(config.source, config, http, &runner);
+    Arc::new(NotInPrebuild::new(chosen, lookup))
+}
+
+/// One source, by its name.
+fn one(source: Source, config: &Identity, http: &Client, runner: &Runner) -> Box<dyn IdentitySource> {
+    let variable = |default: &str| config.variable.clone().unwrap_or_else(|| default.to_owned());
+    let (http, runner) = (http.clone(), runner.clone());
+    match source {
+        Source::Auto => {
+            let others =
+                Source::ALL.into_iter().map(|(_, source)| source).filter(|source| *source != Source::Auto);
+            Box::new(Auto(others.map(|source| one(source, config, &http, &runner)).collect()))
+        }
+        Source::Command => checked(Command::new(config.command.clone(), runner.deadline)),
+        Source::File => checked(File::new(config.token_file.clone())),
+        Source::Env => checked(Env::new(variable(ID_TOKEN_VARIABLE), runner.lookup)),
+        Source::Ona => checked(Ona::new(&config.url, config.bearer_file.clone(), http, runner)),
+        Source::Gitpod => checked(Gitpod::new(runner)),
+        Source::GithubActions => checked(GitHubActions::new(runner, http)),
+        Source::Gitlab => checked(GitLab::new(variable(GITLAB_VARIABLE), runner)),
+        Source::Buildkite => checked(Buildkite::new(runner)),
+        Source::Circleci => checked(CircleCi::new(runner)),
     }
 }
 
-/// The first source that is here, in this order, from what somebody said on purpose to what the platform has:
-///
-/// 1. `file`, if `identity.token_file` or `AZURE_FEDERATED_TOKEN_FILE` is set
-/// 2. `env`, if the variable (`APIM_AGENT_ID_TOKEN`) is set
-/// 3. `ona`, if its bearer file exists
+fn checked(source: impl IdentitySource + 'static) -> Box<dyn IdentitySource> {
+    Box::new(Checked(source))
+}
+
+/// The first source that is here, in the order of [`Source::ALL`]: from what somebody said on purpose to what the platform
+/// has.
 ///
 /// A source that is here and broken ends the search: its failure must not turn us into somebody else.
 struct Auto(Vec<Box<dyn IdentitySource>>);
@@ -67,7 +90,6 @@ mod tests {
         identity::testing::{broken, jwt, not_here},
     };
     use serde_json::json;
-    use std::time::Duration;
 
     fn token(sub: &str) -> String {
         let exp = clock::unix(clock::now() + Duration::from_hours(1));
@@ -85,10 +107,11 @@ mod tests {
             url: "https://127.0.0.1:1/".parse().unwrap(),
             bearer_file: folder.path().join("bearer"),
             token_file: with_file.then(|| folder.path().join("token")),
-            variable: "ID".to_owned(),
+            variable: Some("ID".to_owned()),
+            command: None,
         };
         let lookup: Lookup = Arc::new(move |name| variable.clone().filter(|_| name == "ID"));
-        source(&config, &Client::new(&Options::default()).unwrap(), &lookup)
+        source(&config, &Client::new(&Options::default()).unwrap(), &lookup, Duration::from_mins(1))
     }
 
     #[tokio::test]
@@ -109,8 +132,13 @@ mod tests {
         assert_eq!(
             looked_for,
             format!(
-                "file: identity.token_file (or AZURE_FEDERATED_TOKEN_FILE) is not set; \
-                 env: the variable ID is not set; ona: there is no bearer_file {bearer}"
+                "command: identity.command is not set; \
+                 file: identity.token_file (or AZURE_FEDERATED_TOKEN_FILE) is not set; \
+                 env: the variable ID is not set; \
+                 ona: there is no bearer_file {bearer}, and GITPOD_ENVIRONMENT_ID is not set; \
+                 gitpod: GITPOD_WORKSPACE_ID is not set; \
+                 github-actions: ACTIONS_ID_TOKEN_REQUEST_URL is not set; \
+                 gitlab: GITLAB_CI is not true; buildkite: BUILDKITE is not true; circleci: CIRCLECI is not true"
             )
         );
     }

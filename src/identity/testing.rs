@@ -1,9 +1,10 @@
-//! Tokens for tests: well formed, signed by nobody.
+//! Tokens for tests, well formed and signed by nobody, and surroundings for their sources.
 
-use super::{IdToken, Miss};
+use super::{IdToken, Miss, cli::Runner, select::Lookup};
 use crate::error::Error;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
+use std::{collections::HashMap, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 /// A JWT with these claims.
 pub(crate) fn jwt(claims: &Value) -> String {
@@ -33,4 +34,23 @@ pub(crate) fn not_here(result: Result<IdToken, Miss>) -> String {
         Err(Miss::Broken(error)) => panic!("broken: {error}"),
         Ok(_) => panic!("a token"),
     }
+}
+
+/// An environment of these variables.
+pub(crate) fn lookup(variables: &[(&str, &str)]) -> Lookup {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let variables: HashMap<String, String> = variables.iter().map(owned).collect();
+    Arc::new(move |name| variables.get(name).cloned())
+}
+
+/// A runner of commands in such an environment.
+pub(crate) fn runner(variables: &[(&str, &str)]) -> Runner {
+    Runner { lookup: lookup(variables), deadline: Duration::from_mins(1) }
+}
+
+/// Puts a shell script called `name` into `folder`, in the place of a platform's tool.
+pub(crate) fn stand_in(folder: &Path, name: &str, script: &str) {
+    let path = folder.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
