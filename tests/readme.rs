@@ -6,7 +6,7 @@ mod support;
 
 use apim_agent::{
     cli::args,
-    config::{self, Choice, Config, Env, Inputs, duration, keys},
+    config::{self, Choice, Config, Env, Inputs, Source, duration, keys},
     error::{Class, Error},
 };
 use nix::sys::signal::Signal;
@@ -95,7 +95,7 @@ fn the_defaults_are_those_that_one_gets() {
         ("identity.audience", config.identity.audience.clone()),
         ("identity.url", url(&config.identity.url)),
         ("identity.bearer_file", config.identity.bearer_file.display().to_string()),
-        ("identity.variable", config.identity.variable.clone()),
+        ("identity.variable", config::ID_TOKEN_VARIABLE.to_owned()),
         ("entra.authority", url(&config.entra.authority)),
         ("arm.url", url(&config.arm.url)),
         ("arm.scope", config.arm.scope.clone()),
@@ -112,6 +112,31 @@ fn the_defaults_are_those_that_one_gets() {
     for row in &rows {
         let key = code(&row[0])[0];
         assert_eq!(row[2] == "required", problem.contains(&format!("{key} is not set")), "{key}: {problem}");
+    }
+}
+
+#[test]
+fn the_table_of_sources_is_the_codes_and_in_the_order_of_auto() {
+    let rows = table(&readme(), "<!-- sources:");
+    let shown: Vec<_> = rows.iter().map(|row| code(&row[0])[0].to_owned()).collect();
+    let names: Vec<_> = Source::ALL.iter().map(|(name, _)| *name).filter(|name| *name != "auto").collect();
+    assert_eq!(shown, names);
+    // What a source looks for, it says when it is not there; so says the table.
+    let home = tempfile::tempdir().unwrap();
+    let values = ["AZURE_TENANT_ID=contoso.com", "AZURE_CLIENT_ID=00000000-0000-0000-0000-000000000000"];
+    let more = ["APIM_AGENT_GATEWAY_URL=https://127.0.0.1:1", "APIM_AGENT_SCOPE=api://a/.default"];
+    let mut command = bare(home.path());
+    command.envs(values.iter().chain(&more).map(|pair| pair.split_once('=').unwrap())).arg("run");
+    let (status, text) = Process::start(&mut command).finish();
+    assert_eq!(status.code(), Some(78), "{text}");
+    for row in &rows {
+        let name = code(&row[0])[0];
+        let (_, said) =
+            text.split_once(&format!("{name}: ")).unwrap_or_else(|| panic!("no {name} in {text}"));
+        let said = said.split(';').next().unwrap();
+        let here = if name == "env" { code(&row[2]) } else { code(&row[1]) };
+        let word = |word: &str| word.replace("identity.bearer_file", "bearer_file");
+        assert!(said.contains(&word(here[0])), "{name}: {said:?} says nothing of {}", here[0]);
     }
 }
 
