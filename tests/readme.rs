@@ -122,11 +122,13 @@ fn the_table_of_sources_is_the_codes_and_in_the_order_of_auto() {
     let names: Vec<_> = Source::ALL.iter().map(|(name, _)| *name).filter(|name| *name != "auto").collect();
     assert_eq!(shown, names);
     // What a source looks for, it says when it is not there; so says the table.
-    let home = tempfile::tempdir().unwrap();
+    let (home, runtime_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
     let values = ["AZURE_TENANT_ID=contoso.com", "AZURE_CLIENT_ID=00000000-0000-0000-0000-000000000000"];
     let more = ["APIM_AGENT_GATEWAY_URL=https://127.0.0.1:1", "APIM_AGENT_SCOPE=api://a/.default"];
     let mut command = bare(home.path());
-    command.envs(values.iter().chain(&more).map(|pair| pair.split_once('=').unwrap())).arg("run");
+    command.envs(values.iter().chain(&more).map(|pair| pair.split_once('=').unwrap()));
+    command.env("XDG_RUNTIME_DIR", runtime_dir.path());
+    command.args(["--set", "identity.bearer_file=no-bearer", "run"]);
     let (status, text) = Process::start(&mut command).finish();
     assert_eq!(status.code(), Some(78), "{text}");
     for row in &rows {
