@@ -105,6 +105,13 @@ fn suggest(kind: Unknown, table: &str, leaf: &str) -> Option<String> {
     if let Some(near) = keys::nearest(&leaf, siblings(table)) {
         return Some(if table.is_empty() { near.to_owned() } else { format!("{table}.{near}") });
     }
+    // A mistyped table: the name is looked for in the one that was meant.
+    if !keys::TABLES.contains(&table)
+        && let Some(meant) = keys::nearest(table, keys::TABLES.iter().copied())
+        && let Some(near) = keys::nearest(&leaf, siblings(meant))
+    {
+        return Some(format!("{meant}.{near}"));
+    }
     // The right name in the wrong table, such as `tenant_id` at the top.
     let elsewhere = |key: &&keys::Key| key.name.rsplit('.').next() == Some(leaf.as_str());
     keys::KEYS.iter().find(elsewhere).map(|key| key.name.to_owned())

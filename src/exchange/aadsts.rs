@@ -83,8 +83,10 @@ pub fn explain(answer: &Response<Bytes>, presented: &Presented, now: SystemTime)
     let code = refusal.as_ref().and_then(|refusal| refusal.code);
     let known = code.and_then(|code| advice::known(code, presented));
     let error = match (status, &refusal, known) {
-        (429, ..) => Error::new(Class::TryAgain, "Entra wants fewer requests (429)"),
-        (500.., ..) => Error::new(Class::Unavailable, format!("Entra failed ({status})")),
+        (429, ..) => Error::new(Class::TryAgain, "Entra wants fewer requests (429)")
+            .fix("nothing: it is tried again after the wait that Entra asks for"),
+        (500.., ..) => Error::new(Class::Unavailable, format!("Entra failed ({status})"))
+            .fix("nothing: it is tried again; if it stays so, see the Azure status page"),
         (_, None, _) => {
             Error::new(Class::Unavailable, format!("what answered for Entra is not Entra ({status})"))
                 .fix("check entra.authority, and whether a proxy or a portal stands between")

@@ -30,7 +30,9 @@ pub(super) fn refusal(
         || answer::outline(answer),
         |words| answer::quotable(words, sent.to_str().unwrap_or_default().trim_start_matches("Bearer "), 300),
     );
-    Error::new(class, what).why(why).retry_after(answer::retry_after(answer.headers(), now))
+    let error = Error::new(class, what);
+    let error = if error.is_transient() { error.fix("nothing: it is tried again") } else { error };
+    error.why(why).retry_after(answer::retry_after(answer.headers(), now))
 }
 
 /// A redirect, which is not followed: that would carry the bearer to another place. `url` is what was asked, and `fix`

@@ -151,15 +151,16 @@ impl Arm {
         }
     }
 
-    /// Deletes the subscription `sid`; fine if it is not there.
-    pub async fn delete(&self, sid: &str) -> Result<()> {
+    /// Deletes the subscription `sid`; fine if it is not there. Whether it was.
+    pub async fn delete(&self, sid: &str) -> Result<bool> {
         let response =
             self.send(Operation::Delete, sid, Some("*"), None).await.map_err(|fault| fault.error)?;
-        if matches!(response.status().into(), 200 | 204) {
-            return Ok(());
+        let status = u16::from(response.status());
+        if matches!(status, 200 | 204) {
+            return Ok(status == 200);
         }
         match refusal(Operation::Delete, sid, &response) {
-            Fault { effect: Effect::Missing, .. } => Ok(()),
+            Fault { effect: Effect::Missing, .. } => Ok(false),
             Fault { error, .. } => Err(error),
         }
     }

@@ -105,7 +105,9 @@ pub fn read(operation: Operation, subscription: &str, answer: &Answer<'_>, now: 
     let told = serde_json::from_slice::<Body>(answer.body).ok().map(|body| body.error);
 
     let class = class(status, told.as_ref());
+    let passing = || matches!(class, Class::Unavailable | Class::TryAgain);
     let fix = told.as_ref().and_then(|told| fix(status, told));
+    let fix = fix.or_else(|| passing().then(|| "nothing: it is tried again".to_owned()));
     let why = match &told {
         Some(told) => words(told),
         None => format!("status {status}, {}", seen(answer)),

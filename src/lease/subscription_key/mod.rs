@@ -246,8 +246,10 @@ impl Lessor for SubscriptionKey {
         // Also after a create whose answer never came. The driver lets a create under way land first.
         let sid = self.record().sid().map(str::to_owned);
         let Some(sid) = sid else { return Ok(Released::Nothing) };
-        self.arm.delete(&sid).await?;
+        let was_there = self.arm.delete(&sid).await?;
+        // One that was confirmed and is not there any more is refused too, whoever deleted it.
+        let existed = was_there || self.record().is_live();
         self.record().gone();
-        Ok(Released::Revoked)
+        Ok(if existed { Released::Revoked } else { Released::Nothing })
     }
 }

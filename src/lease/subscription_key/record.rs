@@ -165,6 +165,11 @@ impl Record {
         self.sid.clone().filter(|_| doubts)
     }
 
+    /// Whether ARM has confirmed that it exists with our keys.
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
     /// The id of what may exist at ARM because of us.
     pub fn sid(&self) -> Option<&str> {
         self.sid.as_deref()

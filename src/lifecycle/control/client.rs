@@ -116,7 +116,9 @@ impl Client {
         let mut line = serde_json::to_vec(request).map_err(|error| misunderstood(&error.to_string()))?;
         line.push(b'\n');
         stream.write_all(&line).await.map_err(gone)?;
-        receive(&mut stream).await.map_err(gone)
+        let reply = receive(&mut stream).await.map_err(gone)?;
+        // It ended while it was asked: nothing is not a reply that could be misunderstood.
+        if reply.is_empty() { Err(gone(std::io::ErrorKind::UnexpectedEof.into())) } else { Ok(reply) }
     }
 }
 
