@@ -51,6 +51,20 @@ impl Agent {
         watch: impl FnOnce(&About) -> Arc<dyn Watch>,
     ) -> Result<Self> {
         let directory = Arc::new(directory);
+        Self::wire(config, lookup, Arc::clone(&directory), watch).inspect_err(|_| {
+            // What it was taken for will not come about.
+            if let Err(error) = directory.remove() {
+                tracing::warn!("the runtime directory is left behind: {error}");
+            }
+        })
+    }
+
+    fn wire(
+        config: &Config,
+        lookup: &Lookup,
+        directory: Arc<RuntimeDir>,
+        watch: impl FnOnce(&About) -> Arc<dyn Watch>,
+    ) -> Result<Self> {
         let variable = |name: &str| lookup(name).or_else(|| lookup(&name.to_lowercase()));
         let http = Client::new(&http::Options {
             ca_file: config.ca_file.clone(),
@@ -89,6 +103,13 @@ impl Agent {
     /// What does not change while it lives.
     pub fn about(&self) -> &About {
         &self.about
+    }
+
+    /// Keeps its values to the process that it is part of: whoever asks over the control socket is told to start an agent.
+    #[must_use]
+    pub fn private(mut self) -> Self {
+        self.about.private = true;
+        self
     }
 
     /// Lives as long as `work` does, or until somebody asks for the end over the control socket; then wipes, revokes
@@ -133,6 +154,7 @@ fn about(config: &Config, sink: &EnvFile) -> About {
         env_file: sink.path().display().to_string(),
         gateway: text(&config.gateway.url),
         started_at: clock::now(),
+        private: false,
         credentials: credentials.collect(),
     }
 }

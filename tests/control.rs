@@ -36,6 +36,7 @@ fn about() -> About {
         env_file: "/run/w/env".to_owned(),
         gateway: "https://contoso.azure-api.net".to_owned(),
         started_at: clock::from_unix(1_795_478_000),
+        private: false,
         credentials: vec![AboutCredential {
             name: "partner".to_owned(),
             kind: Kind::SubscriptionKey,

@@ -193,7 +193,7 @@ fn the_printed_lines_work_as_printed() {
         )
     };
     let (source, _) = line(". /");
-    let (first, second) = line("curl ");
+    let (first, second) = line("printf ");
     for shell in ["sh", "bash", "dash"] {
         for curl in [&first, second.as_ref().expect("a line for each credential")] {
             let script = format!(

@@ -1,32 +1,35 @@
 //! `apim-agent emulator`: the Azure parts alone, until a signal.
 
-use super::{runtime, signals::Signals};
+use super::{block_on, outlet, signals::Signals};
 use crate::{
     emulator::{Emulator, Options, Ready},
     error::{Class, Error, Result},
 };
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
-/// Starts the emulator, writes the ready file, says where everything is, and serves until SIGINT, SIGTERM or SIGHUP.
-/// The emulator's files and the ready file are gone when it returns.
+/// Starts the emulator, writes the ready file, says where everything is, and serves until a signal that ends it. The
+/// emulator's files and the ready file are gone when it returns.
 pub fn run(options: Options, ready_file: Option<PathBuf>) -> Result<()> {
-    let runtime = runtime()?;
-    // Before the ready file: who waits for that file may send the signal at once.
-    let mut signals = runtime.block_on(async { Signals::catch() })?;
-    let emulator = Emulator::start(options)?;
-    let _ready_file = ready_file.map(|path| ReadyFile::write(path, emulator.ready())).transpose()?;
-    match io::stdout().write_all(summary(emulator.ready()).as_bytes()).and_then(|()| io::stdout().flush()) {
-        // Nobody reads it; the services are what counts.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(failed(&error)),
-        _ => {}
-    }
-    runtime.block_on(signals.next());
-    emulator.stop();
-    Ok(())
+    block_on(async {
+        // Before there is anything to remove.
+        let mut signals = Signals::catch()?;
+        let emulator = start(options).await?;
+        let _ready_file = ready_file.map(|path| ReadyFile::write(path, emulator.ready())).transpose()?;
+        outlet::stdout().push(summary(emulator.ready()).as_bytes());
+        signals.next().await;
+        emulator.stop();
+        Ok(())
+    })
+}
+
+/// Starts it beside our event loop: it makes keys, which takes a while, and has a loop of its own.
+pub(super) async fn start(options: Options) -> Result<Emulator> {
+    let started = tokio::task::spawn_blocking(|| Emulator::start(options)).await;
+    started
+        .map_err(|error| Error::new(Class::Internal, "the emulator's start failed").why(error.to_string()))?
 }
 
 /// One line a service.
@@ -68,8 +71,4 @@ fn remove(path: &Path) {
         }
         _ => {}
     }
-}
-
-fn failed(error: &dyn std::fmt::Display) -> Error {
-    Error::new(Class::Internal, "the emulator cannot say where it is").why(error.to_string())
 }

@@ -1,6 +1,6 @@
 //! `env`: prints what the running agent has published.
 
-use super::{ambient::Ambient, args, must_run, runtime};
+use super::{ambient::Ambient, args, block_on, must_run};
 use crate::{
     error::{Class, Error, Result},
     sink::env_file::Format,
@@ -9,7 +9,7 @@ use std::{io::Write as _, process::ExitCode};
 
 pub(super) fn env(command: args::Env, global: &args::Global, ambient: &Ambient) -> Result<ExitCode> {
     let agent = must_run(global, ambient)?;
-    let published = runtime()?.block_on(agent.values(false))?;
+    let published = block_on(agent.values(false))?;
     let format = match command.format {
         args::Format::Sh => Format::Sh,
         args::Format::Fish => Format::Fish,

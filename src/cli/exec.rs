@@ -3,13 +3,15 @@
 use super::{
     ambient::Ambient,
     args::{self, Global},
+    block_on, outlet,
     run::ended,
-    running, runtime,
+    running,
     signals::Signals,
     timeline::{Detail, Timeline},
 };
 use crate::{
     clock,
+    config::ID_TOKEN_VARIABLE,
     error::{Class, Error, Result},
     lifecycle::driver::{self, Values},
     run::{self, Agent},
@@ -26,7 +28,10 @@ use std::{
     process::{Command, ExitCode, ExitStatus},
     sync::Arc,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    process::Child,
+    sync::{mpsc, oneshot},
+};
 
 pub(super) fn exec(
     command: &args::Exec,
@@ -42,15 +47,23 @@ pub(super) fn exec(
     let mut child = Command::new(program);
     child.args(arguments);
     if let Some(agent) = running(global, ambient)? {
-        let published = runtime()?.block_on(agent.values(true))?;
+        let published = block_on(agent.values(true))?;
+        // Of another name for it only the configuration knows, and that may be one for the agent alone.
+        child.env_remove(ID_TOKEN_VARIABLE);
         give(&mut child, &published.gateway_url, &published.values);
-        // This process becomes the command: signals, terminal and exit code are its own.
+        // This process becomes the command: signals, terminal and exit code are its own. What was logged comes first.
+        outlet::flush();
         return Ok(exit(not_started(program, &before.spawn(|| child.exec()))));
     }
     whole_life(child, program, global, ambient, before)
 }
 
 /// No agent runs: fetch, run, wipe and revoke for this one command.
+///
+/// The end of the credentials begins with the end of the command, or with the first SIGTERM, SIGHUP or SIGQUIT: the
+/// signal is passed on, the env file is wiped and all is revoked at once, since SIGKILL may be next. The command is
+/// attended until its own end all the same. SIGINT and the others are not an end by themselves: Ctrl-C is something that
+/// a shell or a debugger survives, and a daemon takes SIGUSR1 as an order.
 fn whole_life(
     mut child: Command,
     program: &OsStr,
@@ -59,37 +72,55 @@ fn whole_life(
     before: Before,
 ) -> Result<ExitCode> {
     let started = clock::now();
-    let config = ambient.load(global)?;
-    let directory = run::directory(&config, ambient.xdg_runtime_dir().as_deref())?;
-    runtime()?.block_on(async {
+    block_on(async {
         let mut signals = Signals::catch()?;
+        let config = ambient.load(global)?;
+        let directory = run::directory(&config, ambient.xdg_runtime_dir().as_deref())?;
         let leftovers = directory.leftovers().to_vec();
         let agent = Agent::assemble(&config, ambient.lookup(), directory, |about| {
             let timeline = Timeline::new(about.clone(), Detail::Trouble, started);
             // `run` notes where RAM may be swapped out; in front of every command that would be noise.
             timeline.begin(&leftovers, None);
             Arc::new(timeline)
-        })?;
+        })?
+        .private();
         let gateway = agent.about().gateway.clone();
-        let (outcome, status) = agent
+        // It outlives the credentials when those end first.
+        let mut attended = None;
+        let lived = agent
             .live(async |commands| {
                 let values = tokio::select! {
                     values = all_values(&commands) => values?,
-                    signal = signals.next() => return Some(Ok(128 + signal.as_raw_value())),
+                    signal = signals.next() => return Some(128 + signal as i32),
                 };
+                // That of the agent's, which it could be exchanged for more with.
+                child.env_remove(ID_TOKEN_VARIABLE).env_remove(&config.identity.variable);
                 give(&mut child, &gateway, &values);
                 drop(values);
-                Some(attend(child, program, &mut signals, before).await)
+                let mut child = tokio::process::Command::from(child);
+                let child = match before.spawn(|| child.spawn()) {
+                    Ok(child) => child,
+                    Err(error) => return Some(not_started(program, &error)),
+                };
+                let (over, is_over) = oneshot::channel();
+                attended = Some(tokio::spawn(attend(child, signals, over)));
+                // Sent, or dropped with the command's end.
+                let _ = is_over.await;
+                None
             })
-            .await?;
+            .await;
+        let status = match attended {
+            Some(attended) => Some(attended.await.map_err(|error| lost(&error)).flatten()?),
+            None => lived.as_ref().ok().and_then(|(_, status)| status.flatten()),
+        };
         // The command's exit code is what the caller waits for; a failed revocation is told beside it.
-        match (ended(outcome), status.flatten()) {
+        match (lived.and_then(|(outcome, _)| ended(outcome)), status) {
             (Err(error), None) => Err(error),
-            (Err(error), Some(Ok(code))) => {
+            (Err(error), Some(code)) => {
                 super::tell(&error);
                 Ok(exit(code))
             }
-            (_, Some(code)) => code.map(exit),
+            (Ok(_), Some(code)) => Ok(exit(code)),
             (Ok(code), None) => Ok(code),
         }
     })
@@ -107,33 +138,31 @@ fn give(child: &mut Command, gateway: &str, values: &Values) {
     child.envs(values.values.iter().map(|(name, secret)| (name, secret.expose())));
 }
 
-/// Starts the command and waits for its end. What the terminal sends reaches it too; what is sent to this process alone
-/// is passed on.
-async fn attend(child: Command, program: &OsStr, signals: &mut Signals, before: Before) -> Result<i32> {
-    let mut child = tokio::process::Command::from(child);
-    let mut child = match before.spawn(|| child.spawn()) {
-        Ok(child) => child,
-        Err(error) => return Ok(not_started(program, &error)),
-    };
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+/// Waits for the command's end; `over` is told when its credentials have to end before. What the terminal sends reaches
+/// the command too; what is sent to this process alone is passed on.
+async fn attend(mut child: Child, mut signals: Signals, over: oneshot::Sender<()>) -> Result<i32> {
+    let mut over = Some(over);
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
     loop {
         tokio::select! {
-            status = child.wait() => {
-                let lost = |error: std::io::Error| {
-                    Error::new(Class::Internal, "the command's end was lost").why(error.to_string())
-                };
-                return status.map(code).map_err(lost);
-            }
-            signal = signals.next() => {
-                let signal = Signal::try_from(signal.as_raw_value()).ok();
-                // Ctrl-C reaches the whole group by itself.
-                if let (Some(pid), Some(signal)) = (pid, signal.filter(|signal| *signal != Signal::SIGINT)) {
+            status = child.wait() => return status.map(code).map_err(|error| lost(&error)),
+            // Ctrl-C reaches the whole group by itself.
+            signal = signals.next() => if signal != Signal::SIGINT {
+                if let Some(pid) = pid {
                     // It may have ended just now.
-                    let _ = kill(Pid::from_raw(pid), signal);
+                    let _ = kill(pid, signal);
+                }
+                if matches!(signal, Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT) {
+                    // The credentials may have ended before.
+                    let _ = over.take().map(|over| over.send(()));
                 }
             }
         }
     }
+}
+
+fn lost(error: &dyn std::fmt::Display) -> Error {
+    Error::new(Class::Internal, "the command's end was lost").why(error.to_string())
 }
 
 /// As shells count: the exit code, or 128 and the signal.

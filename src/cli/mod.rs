@@ -6,6 +6,7 @@ pub mod emulator;
 pub mod emulator_args;
 mod env;
 mod exec;
+mod outlet;
 mod run;
 mod signals;
 mod status;
@@ -18,7 +19,7 @@ use crate::{
 };
 use ambient::Ambient;
 use args::{Args, Command, Global, Log};
-use std::{fmt::Write as _, io::Write as _, process::ExitCode};
+use std::{fmt::Write as _, process::ExitCode};
 use tracing_subscriber::filter::LevelFilter;
 
 /// Runs the command line.
@@ -32,14 +33,19 @@ pub fn main() -> ExitCode {
         }
     };
     log_to_stderr(args.global.log);
-    dispatch(&args).unwrap_or_else(|error| {
+    let code = dispatch(&args).unwrap_or_else(|error| {
         tell(&error);
         error.exit_code().into()
-    })
+    });
+    outlet::flush();
+    code
 }
 
 fn dispatch(args: &Args) -> Result<ExitCode> {
     let before = sys::harden()?;
+    outlet::start().map_err(|error| {
+        Error::new(Class::Internal, "cannot start the threads that print").why(error.to_string())
+    })?;
     let ambient = Ambient::read()?;
     let global = &args.global;
     match &args.command {
@@ -67,8 +73,7 @@ fn tell(error: &Error) {
             );
         }
     }
-    // Nobody may be reading; the exit code tells all the same.
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    outlet::stderr().push(text.as_bytes());
 }
 
 fn log_to_stderr(log: Log) {
@@ -80,15 +85,19 @@ fn log_to_stderr(log: Log) {
         Log::Debug => LevelFilter::DEBUG,
         Log::Trace => LevelFilter::TRACE,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt().with_max_level(level).with_writer(outlet::stderr).with_ansi(false).init();
 }
 
-/// Everything of ours runs on one thread.
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
+/// Runs to the end of `work`, on this thread, and to nothing else's end: a look-up of a name blocks a thread of its own
+/// that cannot be called off, and nobody waits for it any more.
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::new(Class::Internal, "cannot start the event loop").why(error.to_string()))
+        .map_err(|error| Error::new(Class::Internal, "cannot start the event loop").why(error.to_string()))?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
 }
 
 /// The agent that runs for this workspace, if one does.
@@ -111,4 +120,26 @@ fn must_run(global: &Global, ambient: &Ambient) -> Result<Client> {
             None => error,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn the_end_does_not_wait_for_a_look_up_that_hangs() {
+        let (hanging, hangs) = mpsc::channel::<()>();
+        let (started, starts) = mpsc::channel();
+        let done = block_on(async move {
+            tokio::task::spawn_blocking(move || {
+                started.send(()).unwrap();
+                hangs.recv()
+            });
+            starts.recv().unwrap();
+            Ok(7)
+        });
+        assert_eq!(done.unwrap(), 7);
+        drop(hanging);
+    }
 }

@@ -3,23 +3,23 @@
 use super::{
     ambient::Ambient,
     args::{self, Global},
-    emulator::ReadyFile,
+    block_on,
+    emulator::{ReadyFile, start},
     emulator_args::EmulatorOptions,
-    runtime,
+    outlet,
     signals::Signals,
     timeline::{self, Detail, Timeline},
 };
 use crate::{
     clock,
     config::{Config, Entry, duration},
-    emulator::{self, Emulator, Ready, gateway},
+    emulator::{self, Ready, gateway},
     error::{Class, Error, Result},
     lifecycle::driver::{Command, Outcome},
     run::{self, Agent},
     sink::swap::swap_in_use,
 };
 use std::{
-    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -29,17 +29,32 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(super) fn run(command: &args::Run, global: &Global, ambient: &Ambient) -> Result<ExitCode> {
     let started = clock::now();
-    if !command.emulator {
-        return foreground(&ambient.load(global)?, ambient, started, None);
-    }
+    block_on(async {
+        // Before there is anything to wipe, remove or revoke: from here on every ending is ours to handle.
+        let signals = Signals::catch()?;
+        if command.emulator {
+            on_emulator(command, global, ambient, signals, started).await
+        } else {
+            foreground(&ambient.load(global)?, ambient, signals, started, None).await
+        }
+    })
+}
+
+async fn on_emulator(
+    command: &args::Run,
+    global: &Global,
+    ambient: &Ambient,
+    signals: Signals,
+    started: SystemTime,
+) -> Result<ExitCode> {
     let workspace = ambient.place(global)?.workspace;
-    let emulator = Emulator::start(emulator_options(&command.options))?;
+    let emulator = start(emulator_options(&command.options)).await?;
     let mut settings = settings(emulator.ready(), &command.options, global.config.is_none());
     // The other shell's `status` looks for this workspace, whatever file lies there.
     settings.push(Entry::flag("--emulator", "workspace", workspace));
     let config = ambient.load_with(global, settings)?;
     let ready = command.ready_file.clone().map(|path| (path, emulator.ready().clone()));
-    let code = foreground(&config, ambient, started, ready);
+    let code = foreground(&config, ambient, signals, started, ready).await;
     emulator.stop();
     code
 }
@@ -110,44 +125,41 @@ fn settings(ready: &Ready, flags: &EmulatorOptions, credentials: bool) -> Vec<En
 
 /// Lives until a signal or an order to stop; a second signal ends the wait for revocations. Once everything is
 /// published, the ready file says where.
-fn foreground(
+async fn foreground(
     config: &Config,
     ambient: &Ambient,
+    mut signals: Signals,
     started: SystemTime,
     ready: Option<(PathBuf, Ready)>,
 ) -> Result<ExitCode> {
     let directory = run::directory(config, ambient.xdg_runtime_dir().as_deref())?;
-    runtime()?.block_on(async {
-        // Before anything is minted: from here on every ending is ours to handle.
-        let mut signals = Signals::catch()?;
-        let leftovers = directory.leftovers().to_vec();
-        let agent = Agent::assemble(config, ambient.lookup(), directory, |about| {
-            let usage = timeline::usage(about, config.gateway.probe.as_deref(), config.ca_file.as_deref());
-            let timeline = Timeline::new(about.clone(), Detail::Full { usage }, started);
-            timeline.begin(&leftovers, swap_in_use().as_deref());
-            Arc::new(timeline)
-        })?;
-        let env_file = PathBuf::from(&agent.about().env_file);
-        let mut announced = Ok(None);
-        let outcome = agent.live(async |commands| {
-            tokio::select! {
-                result = announce(&commands, ready, env_file) => {
-                    let failed = result.is_err();
-                    announced = result;
-                    if !failed {
-                        signals.next().await;
-                    }
+    let leftovers = directory.leftovers().to_vec();
+    let agent = Agent::assemble(config, ambient.lookup(), directory, |about| {
+        let usage = timeline::usage(about, config.gateway.probe.as_deref(), config.ca_file.as_deref());
+        let timeline = Timeline::new(about.clone(), Detail::Full { usage }, started);
+        timeline.begin(&leftovers, swap_in_use().as_deref());
+        Arc::new(timeline)
+    })?;
+    let env_file = PathBuf::from(&agent.about().env_file);
+    let mut announced = Ok(None);
+    let outcome = agent.live(async |commands| {
+        tokio::select! {
+            result = announce(&commands, ready, env_file) => {
+                let failed = result.is_err();
+                announced = result;
+                if !failed {
+                    signals.next().await;
                 }
-                _ = signals.next() => {}
             }
-            // The agent may have ended by itself, and then wants no telling.
-            let _ = commands.send(Command::Stop).await;
-            signals.insist().await;
-        });
-        let (outcome, _) = outcome.await?;
-        announced?;
-        ended(outcome)
-    })
+            _ = signals.next() => {}
+        }
+        // The agent may have ended by itself, and then wants no telling.
+        let _ = commands.send(Command::Stop).await;
+        signals.insist().await;
+    });
+    let (outcome, _) = outcome.await?;
+    announced?;
+    ended(outcome)
 }
 
 /// Waits until every credential is published, and writes the ready file then.
@@ -164,8 +176,7 @@ async fn announce(
     }
     let ready = Ready { env_file: Some(env_file), pid: Some(std::process::id()), ..ready };
     let written = ReadyFile::write(path.clone(), &ready)?;
-    // Nobody reading any more is no reason to stop.
-    let _ = writeln!(std::io::stdout().lock(), "{:<10} {}", "ready", path.display());
+    outlet::stdout().push(format!("{:<10} {}\n", "ready", path.display()).as_bytes());
     Ok(Some(written))
 }
 

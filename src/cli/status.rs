@@ -1,6 +1,6 @@
 //! `status` and `refresh`: ask the running agent.
 
-use super::{ambient::Ambient, args, must_run, runtime};
+use super::{ambient::Ambient, args, block_on, must_run};
 use crate::{
     clock,
     error::{Class, Error, Result},
@@ -10,7 +10,7 @@ use std::{io::Write as _, process::ExitCode};
 
 pub(super) fn status(command: args::Status, global: &args::Global, ambient: &Ambient) -> Result<ExitCode> {
     let agent = must_run(global, ambient)?;
-    let status = runtime()?.block_on(agent.status())?;
+    let status = block_on(agent.status())?;
     let text = if command.json {
         let failed = |error: serde_json::Error| {
             Error::new(Class::Internal, "the status cannot be written as JSON").why(error.to_string())
@@ -27,6 +27,6 @@ pub(super) fn status(command: args::Status, global: &args::Global, ambient: &Amb
 
 pub(super) fn refresh(global: &args::Global, ambient: &Ambient) -> Result<ExitCode> {
     let agent = must_run(global, ambient)?;
-    runtime()?.block_on(agent.refresh())?;
+    block_on(agent.refresh())?;
     Ok(ExitCode::SUCCESS)
 }

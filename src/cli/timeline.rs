@@ -1,10 +1,12 @@
 //! What `run` tells whoever watches: a short, calm timeline. Never a secret.
 
+use super::outlet;
 use crate::{
     clock,
     config::Kind,
     error::Error,
     exchange::AccessToken,
+    http::answer::printable,
     lease::Released,
     lifecycle::{
         driver::Notice,
@@ -16,11 +18,13 @@ use crate::{
 };
 use std::{
     fmt::Write as _,
-    io::Write as _,
     path::Path,
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
+
+/// Longest text of an id token that is shown, in characters.
+const FOREIGN: usize = 200;
 
 /// Where the timeline goes.
 pub(super) enum Detail {
@@ -81,13 +85,12 @@ impl Timeline {
         }
     }
 
-    /// In one write, so that a reader never has half of it.
+    /// In one piece, so that a reader never has half of it; without waiting for the reader.
     fn say(&self, text: &str) {
-        // Nobody reading any more is no reason to stop: the credentials are what counts.
-        let _ = match self.detail {
-            Detail::Full { .. } => std::io::stdout().lock().write_all(format!("{text}\n").as_bytes()),
-            Detail::Trouble => std::io::stderr().lock().write_all(format!("apim-agent: {text}\n").as_bytes()),
-        };
+        match self.detail {
+            Detail::Full { .. } => outlet::stdout().push(format!("{text}\n").as_bytes()),
+            Detail::Trouble => outlet::stderr().push(format!("apim-agent: {text}\n").as_bytes()),
+        }
     }
 
     fn full(&self, label: &str, text: &str) {
@@ -189,7 +192,9 @@ impl Watch for Timeline {
         let subject = (token.subject.iss.clone(), token.subject.sub.clone());
         if state.subject.as_ref() != Some(&subject) {
             let (iss, sub) = &subject;
-            self.full("identity", sub);
+            // The token's issuer is somebody else: what it writes must not steer a terminal.
+            let (iss, sub) = (printable(iss, FOREIGN), printable(sub, FOREIGN));
+            self.full("identity", &sub);
             self.full("", &format!("issued by {iss}, until {}", until(token.subject.exp, now)));
             state.subject = Some(subject);
         }
@@ -253,8 +258,12 @@ pub(super) fn usage(about: &About, probe: Option<&str>, ca_file: Option<&Path>) 
                 Kind::SubscriptionKey => "Ocp-Apim-Subscription-Key: ",
                 Kind::AccessToken => "Authorization: Bearer ",
             };
-            let _ =
-                writeln!(text, "  curl {ca}-H \"{header}${}\" \"$APIM_GATEWAY_URL{path}\"", credential.env);
+            // Through a pipe: every user of the machine can read the arguments of a process, and `printf` is none.
+            let _ = writeln!(
+                text,
+                "  printf '{header}%s' \"${}\" | curl {ca}-H @- \"$APIM_GATEWAY_URL{path}\"",
+                credential.env
+            );
         }
     }
     text.push_str("\nCtrl-C wipes the file and revokes what can be revoked.");

@@ -26,6 +26,8 @@ pub struct About {
     pub gateway: String,
     /// When the agent started.
     pub started_at: SystemTime,
+    /// Its values are for its own process alone, and end with that: an `exec` without an agent.
+    pub private: bool,
     /// The credentials, in the order of the machine's slots.
     pub credentials: Vec<AboutCredential>,
 }

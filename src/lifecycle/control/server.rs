@@ -121,6 +121,7 @@ async fn converse(mut stream: UnixStream, shared: &Shared) -> std::io::Result<()
     };
     let reply = match request {
         Err(error) => refusal(error),
+        Ok(Request::Values { .. } | Request::Refresh {}) if about.private => refusal(private(about)),
         Ok(Request::Values { wait: true }) => match waiting.try_acquire() {
             Err(_) => {
                 let what = format!("{MOST_WAITING} others are waiting for credentials already");
@@ -195,6 +196,15 @@ fn ending() -> Error {
     Error::new(Class::Unavailable, "the agent is ending").fix("start it again")
 }
 
+/// Its values are revoked with the end of its command, whoever else uses them; and a renewal would revoke those that
+/// the command was started with.
+fn private(about: &About) -> Error {
+    let what = format!("an exec (process {}) runs in this workspace, with credentials of its own", about.pid);
+    Error::new(Class::TryAgain, what)
+        .why("they are revoked as soon as its command ends")
+        .fix("wait for its end; to share credentials, start one agent beforehand: apim-agent run")
+}
+
 fn accepted(accepted: bool) -> Zeroizing<Vec<u8>> {
     if accepted { line(&Reply::Accepted(true)) } else { refusal(ending()) }
 }
@@ -264,6 +274,7 @@ mod tests {
             env_file: "/e".to_owned(),
             gateway: "https://g".to_owned(),
             started_at: clock::from_unix(0),
+            private: false,
             credentials: vec![credential],
         }
     }

@@ -32,6 +32,7 @@ fn about(names: &[&str]) -> About {
         env_file: "/run/apim-agent/w/env".to_owned(),
         gateway: "https://contoso.azure-api.net".to_owned(),
         started_at: at(0),
+        private: false,
         credentials: names.iter().map(credential).collect(),
     }
 }
