@@ -195,3 +195,78 @@ fn while_the_command_runs_only_its_own_process_holds_the_values() {
     assert_eq!(scene.finish(exec).0, 128 + 15);
     scene.assert_clean();
 }
+
+/// SIGKILL may be next: what is told to end is wiped and revoked at once, also when the command takes its time.
+#[test]
+fn a_command_that_outlives_the_signal_is_attended_without_credentials() {
+    let scene = Scene::new(&[], KEY_AND_TOKEN);
+    let goes_on = scene.workspace.home.path().join("goes-on");
+    std::fs::write(&goes_on, "").unwrap();
+    let script = format!(
+        "trap 'echo got TERM' TERM; trap 'echo got QUIT' QUIT; trap 'echo got HUP' HUP; trap 'echo got USR1' USR1
+        echo started; while [ -e {} ]; do sleep 0.05; done; exit 3",
+        goes_on.display()
+    );
+    for (signal, name) in [(Signal::SIGTERM, "TERM"), (Signal::SIGHUP, "HUP"), (Signal::SIGQUIT, "QUIT")] {
+        std::fs::write(&goes_on, "").unwrap();
+        let exec = Process::start(&mut scene.command(&[], &["exec", "--", "sh", "-c", &script]));
+        exec.wait_for("started\n");
+        scene.learn(&exec);
+        let key = scene.workspace.value("APIM_SUBSCRIPTION_KEY");
+        // These are the command's to decide on.
+        exec.signal(Signal::SIGINT);
+        exec.signal(Signal::SIGUSR1);
+        exec.wait_for("got USR1\n");
+        assert_eq!(scene.emulator.echo_with_key(&key).status, 200);
+        scene.workspace.env_file();
+
+        exec.signal(signal);
+        exec.wait_for(&format!("got {name}\n"));
+        poll("the revocation", || scene.emulator.subscriptions().is_empty().then_some(()));
+        poll("the removal", || files_below(scene.workspace.runtime_dir.path()).is_empty().then_some(()));
+        assert!(!exec.has_ended(), "the command still runs: {}", exec.text());
+        std::fs::remove_file(&goes_on).unwrap();
+        let (code, text) = scene.finish(exec);
+        assert_eq!(code, 3, "{text}");
+        scene.assert_clean();
+    }
+}
+
+/// They are revoked when its command ends: nobody else may come to depend on them.
+#[test]
+fn its_credentials_are_for_its_command_alone() {
+    let scene = Scene::new(&[], KEY_AND_TOKEN);
+    let first =
+        Process::start(&mut scene.command(&[], &["exec", "--", "sh", "-c", "echo started; exec sleep 600"]));
+    first.wait_for("started\n");
+    for arguments in [&["exec", "--", "env"][..], &["env"], &["refresh"]] {
+        let (code, text) = scene.run(&[], arguments);
+        assert_eq!(code, 75, "{arguments:?}: {text}");
+        for words in [&format!("an exec (process {}) runs", first.pid()), "apim-agent run"] {
+            assert!(text.contains(words), "{arguments:?}: no {words:?} in\n{text}");
+        }
+    }
+    assert_eq!(scene.status()["phase"], "published");
+    assert_eq!(scene.emulator.count("Subscription_CreateOrUpdate"), 1);
+    first.signal(Signal::SIGTERM);
+    assert_eq!(scene.finish(first).0, 128 + 15);
+    scene.assert_clean();
+}
+
+/// With it the command could ask Entra for more than it was given.
+#[test]
+fn the_id_token_is_not_for_the_command() {
+    let scene = Scene::new(&[], KEY_AND_TOKEN);
+    let seen = |settings: &[(&str, &str)], variable: &str| {
+        let mut command = scene.command(settings, &["exec", "--", "env"]);
+        let output = command.env(variable, "the-id-token").env("OTHER", "stays").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains("OTHER=stays\n"), "{}", output.status);
+        text.contains("the-id-token")
+    };
+    assert!(!seen(&[], "APIM_AGENT_ID_TOKEN"));
+    assert!(!seen(&[("identity.variable", "CI_TOKEN")], "CI_TOKEN"));
+    let agent = scene.published(&[]);
+    assert!(!seen(&[], "APIM_AGENT_ID_TOKEN"));
+    assert_eq!(scene.end(agent).0, 0);
+}

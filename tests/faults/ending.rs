@@ -2,10 +2,19 @@
 
 use super::{
     KEY,
-    support::scene::{Scene, poll},
+    support::{
+        bare, files_below,
+        process::Process,
+        scene::{Scene, poll},
+    },
 };
-use nix::sys::signal::Signal;
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
+use std::{io::Write as _, process::Child};
 
 /// Waits until the emulator has got so many requests of an operation, answered or not.
 fn arrived(scene: &Scene, operation: &str, count: usize) {
@@ -142,4 +151,85 @@ fn a_second_signal_ends_the_wait() {
     let next = scene.published(&[]);
     assert_eq!(scene.end(next).0, 0);
     scene.assert_clean();
+}
+
+/// All that would otherwise be an end without a wipe.
+#[test]
+fn every_signal_that_can_be_caught_is_an_orderly_end() {
+    let scene = Scene::new(&[], KEY);
+    for signal in
+        [Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGXCPU, Signal::SIGPWR]
+    {
+        let agent = scene.published(&[]);
+        agent.signal(signal);
+        let (code, text) = scene.finish(agent);
+        assert_eq!(code, 0, "{signal}: {text}");
+        scene.assert_clean();
+    }
+}
+
+/// Killed when the test fails.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // It has ended in a test that passes.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A pager that is not scrolled, a terminal stopped by Ctrl-S: the pipe is full, and nobody reads.
+#[test]
+fn a_reader_that_stalls_does_not_hold_up_the_wipe() {
+    const PAGE: usize = 4096;
+    let scene = Scene::new(&[], KEY);
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    assert_eq!(
+        fcntl(&writer, FcntlArg::F_SETPIPE_SZ(PAGE.try_into().unwrap())),
+        Ok(PAGE.try_into().unwrap())
+    );
+    writer.write_all(&[b'.'; PAGE]).unwrap();
+    let mut command = scene.command(&[], &["run"]);
+    command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    let mut agent = Guard(command.spawn().unwrap());
+    drop(command);
+    poll("the env file", || {
+        files_below(scene.workspace.runtime_dir.path()).iter().any(|path| path.ends_with("env")).then_some(())
+    });
+    kill(Pid::from_raw(agent.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    let status = poll("the end", || agent.0.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+    drop(reader);
+    scene.assert_clean();
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_folder() {
+    let scene = Scene::new(&[], KEY);
+    let ca_file = scene.workspace.home.path().join("ca.pem");
+    std::fs::write(&ca_file, "not a certificate").unwrap();
+    for command in [&["run"][..], &["exec", "--", "true"]] {
+        let (code, text) = scene.run(&[("ca_file", ca_file.to_str().unwrap())], command);
+        assert_eq!(code, 78, "{text}");
+        scene.assert_clean();
+    }
+}
+
+/// The emulator makes its files before there is an agent.
+#[test]
+fn a_signal_while_the_emulator_starts() {
+    let (home, ram) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
+    let mut command = bare(home.path());
+    command.env("XDG_RUNTIME_DIR", ram.path()).args(["--workspace", "early", "run", "--emulator"]);
+    let agent = Process::start(&mut command);
+    let folder = poll("the emulator's files", || {
+        let mut found = std::fs::read_dir(ram.path()).unwrap().flatten().map(|entry| entry.path());
+        found.find(|path| path.to_string_lossy().contains("/apim-emulator-"))
+    });
+    agent.signal(Signal::SIGTERM);
+    let (status, text) = agent.finish();
+    assert_eq!(status.code(), Some(0), "{text}");
+    assert!(!folder.exists(), "{} is left: {text}", folder.display());
+    assert_eq!(files_below(ram.path()), Vec::<std::path::PathBuf>::new());
 }
