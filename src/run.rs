@@ -3,7 +3,7 @@
 use crate::{
     clock,
     config::Config,
-    error::Result,
+    error::{Class, Error, Result},
     exchange::{AccessToken, Exchange, entra::Entra},
     http::{self, Client},
     identity::select::{self, Lookup},
@@ -15,7 +15,7 @@ use crate::{
         schedule,
         status::{About, AboutCredential},
     },
-    sink::{publisher::EnvFile, runtime_dir::RuntimeDir},
+    sink::{env_file, publisher::EnvFile, runtime_dir::RuntimeDir},
 };
 use async_trait::async_trait;
 use std::{
@@ -65,6 +65,12 @@ impl Agent {
         directory: Arc<RuntimeDir>,
         watch: impl FnOnce(&About) -> Arc<dyn Watch>,
     ) -> Result<Self> {
+        let gateway = text(&config.gateway.url);
+        env_file::check_value(env_file::GATEWAY_URL, &gateway).map_err(|error| {
+            Error::new(Class::Config, "gateway.url holds characters that not every reader of env files takes")
+                .why(error.to_string())
+                .fix("use a URL of letters, digits and ./:_- only")
+        })?;
         let variable = |name: &str| lookup(name).or_else(|| lookup(&name.to_lowercase()));
         let http = Client::new(&http::Options {
             ca_file: config.ca_file.clone(),
@@ -72,7 +78,7 @@ impl Agent {
             proxy: variable("HTTPS_PROXY"),
             no_proxy: variable("NO_PROXY"),
         })?;
-        let sink = EnvFile::new(Arc::clone(&directory), text(&config.gateway.url));
+        let sink = EnvFile::new(Arc::clone(&directory), gateway);
         let about = about(config, &sink);
         let watch = watch(&about);
         let identity = select::source(&config.identity, &http, lookup, config.request_timeout);

@@ -1,15 +1,17 @@
 //! `env`: prints what the running agent has published.
 
-use super::{ambient::Ambient, args, block_on, must_run};
+use super::{ambient::Ambient, args, block_on, must_run, tell};
 use crate::{
     error::{Class, Error, Result},
+    lifecycle::status::Credential,
     sink::env_file::Format,
 };
 use std::{io::Write as _, process::ExitCode};
 
 pub(super) fn env(command: args::Env, global: &args::Global, ambient: &Ambient) -> Result<ExitCode> {
     let agent = must_run(global, ambient)?;
-    let published = block_on(agent.values(false))?;
+    let asked = async { Ok::<_, Error>((agent.values(false).await?, agent.status().await?)) };
+    let (published, status) = block_on(asked)?;
     let format = match command.format {
         args::Format::Sh => Format::Sh,
         args::Format::Fish => Format::Fish,
@@ -21,6 +23,22 @@ pub(super) fn env(command: args::Env, global: &args::Global, ambient: &Ambient) 
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::new(Class::Internal, "cannot print the credentials").why(error.to_string()))
         }
-        _ => Ok(ExitCode::SUCCESS),
+        _ if status.ready => Ok(ExitCode::SUCCESS),
+        _ => {
+            // Said beside what there is: a script that goes on without it should know.
+            let absent =
+                |entry: &&Credential| published.values.values.iter().all(|(name, _)| *name != entry.env);
+            let missing: Vec<_> =
+                status.credentials.iter().filter(absent).map(|entry| entry.env.as_str()).collect();
+            let error = Error::new(Class::TryAgain, "not everything is published")
+                .fix("see apim-agent status; apim-agent exec waits until all is there");
+            let error = if missing.is_empty() {
+                error
+            } else {
+                error.why(format!("missing: {}", missing.join(", ")))
+            };
+            tell(&error);
+            Ok(error.exit_code().into())
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::Pid,
+    unistd::{Pid, getpgrp, tcgetpgrp},
 };
 use std::{
     ffi::OsStr,
@@ -94,7 +94,10 @@ fn whole_life(
                     signal = signals.next() => return Some(128 + signal as i32),
                 };
                 // That of the agent's, which it could be exchanged for more with.
-                child.env_remove(ID_TOKEN_VARIABLE).env_remove(&config.identity.variable);
+                child.env_remove(ID_TOKEN_VARIABLE);
+                if let Some(variable) = &config.identity.variable {
+                    child.env_remove(variable);
+                }
                 give(&mut child, &gateway, &values);
                 drop(values);
                 let mut child = tokio::process::Command::from(child);
@@ -146,8 +149,8 @@ async fn attend(mut child: Child, mut signals: Signals, over: oneshot::Sender<()
     loop {
         tokio::select! {
             status = child.wait() => return status.map(code).map_err(|error| lost(&error)),
-            // Ctrl-C reaches the whole group by itself.
-            signal = signals.next() => if signal != Signal::SIGINT {
+            // Ctrl-C at the terminal reaches the whole group by itself.
+            signal = signals.next() => if signal != Signal::SIGINT || !is_at_the_terminal() {
                 if let Some(pid) = pid {
                     // It may have ended just now.
                     let _ = kill(pid, signal);
@@ -159,6 +162,11 @@ async fn attend(mut child: Child, mut signals: Signals, over: oneshot::Sender<()
             }
         }
     }
+}
+
+/// Whether this process, and so the command, which is in the same group, is the one that the terminal talks to.
+fn is_at_the_terminal() -> bool {
+    tcgetpgrp(std::io::stdin()).is_ok_and(|group| group == getpgrp())
 }
 
 fn lost(error: &dyn std::fmt::Display) -> Error {
