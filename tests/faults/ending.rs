@@ -223,10 +223,14 @@ fn a_signal_while_the_emulator_starts() {
     let mut command = bare(home.path());
     command.env("XDG_RUNTIME_DIR", ram.path()).args(["--workspace", "early", "run", "--emulator"]);
     let agent = Process::start(&mut command);
-    let folder = poll("the emulator's files", || {
+    // Without a pause: the start is a matter of milliseconds.
+    let folder = loop {
         let mut found = std::fs::read_dir(ram.path()).unwrap().flatten().map(|entry| entry.path());
-        found.find(|path| path.to_string_lossy().contains("/apim-emulator-"))
-    });
+        if let Some(folder) = found.find(|path| path.to_string_lossy().contains("/apim-emulator-")) {
+            break folder;
+        }
+        assert!(!agent.has_ended(), "{}", agent.text());
+    };
     agent.signal(Signal::SIGTERM);
     let (status, text) = agent.finish();
     assert_eq!(status.code(), Some(0), "{text}");
