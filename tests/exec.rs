@@ -203,7 +203,7 @@ fn a_command_that_outlives_the_signal_is_attended_without_credentials() {
     let goes_on = scene.workspace.home.path().join("goes-on");
     std::fs::write(&goes_on, "").unwrap();
     let script = format!(
-        "trap 'echo got TERM' TERM; trap 'echo got QUIT' QUIT; trap 'echo got HUP' HUP; trap 'echo got USR1' USR1
+        "trap 'echo got INT' INT; trap 'echo got TERM' TERM; trap 'echo got QUIT' QUIT; trap 'echo got HUP' HUP; trap 'echo got USR1' USR1
         echo started; while [ -e {} ]; do sleep 0.05; done; exit 3",
         goes_on.display()
     );
@@ -215,6 +215,7 @@ fn a_command_that_outlives_the_signal_is_attended_without_credentials() {
         let key = scene.workspace.value("APIM_SUBSCRIPTION_KEY");
         // These are the command's to decide on.
         exec.signal(Signal::SIGINT);
+        exec.wait_for("got INT\n");
         exec.signal(Signal::SIGUSR1);
         exec.wait_for("got USR1\n");
         assert_eq!(scene.emulator.echo_with_key(&key).status, 200);
