@@ -1,6 +1,6 @@
 //! The only reader of the ambient clock.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// The wall clock, now.
@@ -9,9 +9,49 @@ pub fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// `when` as RFC 3339 in UTC with whole seconds, such as `2026-11-24T14:00:00Z`.
+/// The last second that RFC 3339 can write, at the end of the year 9999, in seconds since the Unix epoch. A claim
+/// that lies behind it is no time but a mistake: mostly milliseconds that pass for seconds.
+pub const LATEST: u64 = 253_402_300_799;
+
+/// The first second of the year 0.
+const EARLIEST: i64 = -62_167_219_200;
+
+/// `when` as a date in UTC, moved to the nearest end of the years 0 to 9999 if it lies outside of them.
+///
+/// The conversion of the `time` crate panics there instead, and a time may come from whoever sends a request.
+pub fn utc(when: SystemTime) -> OffsetDateTime {
+    let (nanos, nearest) = match when.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => (i128::try_from(after.as_nanos()).ok(), LATEST.cast_signed()),
+        Err(before) => (i128::try_from(before.duration().as_nanos()).ok().map(|age| -age), EARLIEST),
+    };
+    nanos
+        .and_then(|nanos| OffsetDateTime::from_unix_timestamp_nanos(nanos).ok())
+        .filter(|when| (0..=9999).contains(&when.year()))
+        .or_else(|| OffsetDateTime::from_unix_timestamp(nearest).ok())
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// Reads RFC 3339 with any offset. `None`: it is something else, or not in the years 0 to 9999 of UTC.
+pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
+    let when = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    // With its offset the year is always one of those; in UTC it may be the one before or after.
+    let seconds = when.unix_timestamp();
+    let fraction = Duration::from_nanos(when.nanosecond().into());
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    if !(EARLIEST..=LATEST.cast_signed()).contains(&seconds) {
+        return None;
+    }
+    let base = if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(whole)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(whole)
+    };
+    base?.checked_add(fraction)
+}
+
+/// `when` as RFC 3339 in UTC with whole seconds, such as `2026-11-24T14:00:00Z`; clamped as by [`utc`].
 pub fn rfc3339(when: SystemTime) -> String {
-    let when = OffsetDateTime::from(when);
+    let when = utc(when);
     let whole = when.replace_nanosecond(0).unwrap_or(when);
     whole.format(&Rfc3339).unwrap_or_else(|_| "out of range".to_owned())
 }
@@ -21,7 +61,42 @@ pub fn unix(when: SystemTime) -> u64 {
     when.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs())
 }
 
-/// The time `seconds` after the Unix epoch.
+/// The time `seconds` after the Unix epoch, or [`LATEST`] where that is earlier.
 pub fn from_unix(seconds: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(LATEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_is_too_far_away_to_be_written() {
+        assert_eq!(rfc3339(from_unix(LATEST)), "9999-12-31T23:59:59Z");
+        assert_eq!(from_unix(1_795_530_309_000), from_unix(LATEST), "milliseconds");
+        assert_eq!(from_unix(u64::MAX), from_unix(LATEST));
+        let beyond = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::MAX >> 1);
+        assert_eq!(rfc3339(beyond), "9999-12-31T23:59:59Z");
+        assert_eq!(rfc3339(from_unix(LATEST) + Duration::from_secs(1)), "9999-12-31T23:59:59Z");
+        let year_minus_one = SystemTime::UNIX_EPOCH - Duration::from_secs(62_167_219_201);
+        assert_eq!(rfc3339(year_minus_one), "0000-01-01T00:00:00Z");
+        assert_eq!(
+            rfc3339(SystemTime::UNIX_EPOCH - Duration::from_secs(u64::MAX >> 1)),
+            "0000-01-01T00:00:00Z"
+        );
+    }
+
+    #[test]
+    fn a_date_counts_by_its_year_in_utc() {
+        assert_eq!(parse_rfc3339("9999-12-31T23:59:59Z"), Some(from_unix(LATEST)));
+        assert_eq!(parse_rfc3339("9999-12-31T23:59:59+01:00"), Some(from_unix(LATEST - 3600)));
+        assert_eq!(parse_rfc3339("9999-12-31T23:59:59-01:00"), None);
+        assert_eq!(parse_rfc3339("0000-01-01T00:00:00+01:00"), None);
+        for text in ["0000-01-01T00:00:00Z", "1969-12-31T23:59:58Z"] {
+            assert_eq!(parse_rfc3339(text).map(rfc3339).as_deref(), Some(text));
+        }
+        let half = SystemTime::UNIX_EPOCH - Duration::from_millis(500);
+        assert_eq!(parse_rfc3339("1969-12-31T23:59:59.5Z"), Some(half));
+        assert_eq!(parse_rfc3339("2026-11-24"), None);
+    }
 }

@@ -1,13 +1,14 @@
 //! What was asked of the emulator. Rows never hold a secret: no headers, no bodies, of the query the names only.
 
 use super::wire::Request;
+use crate::clock;
 use serde::Serialize;
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
     time::SystemTime,
 };
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::{format_description::BorrowedFormatItem, macros::format_description};
 
 /// Older rows are dropped beyond this many.
 const ROWS: usize = 100_000;
@@ -66,7 +67,7 @@ impl Journal {
     ) -> u64 {
         self.push(Row {
             seq: 0,
-            at: OffsetDateTime::from(now).format(MILLISECONDS).unwrap_or_default(),
+            at: clock::utc(now).format(MILLISECONDS).unwrap_or_default(),
             service,
             operation,
             method: request.method.to_string(),
@@ -126,7 +127,7 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock, emulator::testing::request};
+    use crate::emulator::testing::request;
 
     #[test]
     fn a_row_holds_no_value_of_the_query() {

@@ -2,7 +2,7 @@
 
 use super::IdToken;
 use crate::{
-    clock,
+    clock::{self, LATEST},
     error::{Class, Error, Result},
     secret::Secret,
 };
@@ -26,9 +26,6 @@ pub struct Claims {
     /// The person, where the issuer says it (`creator_email`, `email`).
     pub user: Option<String>,
 }
-
-/// The end of the year 9999: what lies behind it is no expiry but a mistake, and RFC 3339 cannot write it.
-const LATEST: u64 = 253_402_300_799;
 
 /// Takes `text`, less the white space around it, for an id token. `whence` says where it comes from, for the error.
 pub(super) fn read(text: &str, whence: &str) -> Result<IdToken> {

@@ -1,10 +1,13 @@
 //! Who calls, and whether the role assignment allows it. Pure: the signature check and the time come in.
 
 use super::error::ArmError;
-use crate::emulator::{jwt, world::World};
+use crate::{
+    clock,
+    emulator::{jwt, world::World},
+};
 use serde_json::Value;
-use std::time::{Duration, SystemTime};
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use std::time::SystemTime;
+use time::{Duration, OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 /// A caller whose token holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +27,7 @@ const AUDIENCES: [&str; 4] = [
 ];
 
 /// How far a clock may be behind that of the token's issuer. There is no such patience at a token's end.
-const SKEW: Duration = Duration::from_mins(5);
+const SKEW: Duration = Duration::minutes(5);
 
 /// ARM's words use .NET's US date, such as `11/24/2026 2:05:09 PM`.
 const US_DATE: &[BorrowedFormatItem<'_>] = format_description!(
@@ -96,7 +99,7 @@ fn check_times(claims: &Value, now: SystemTime) -> Result<(), (&'static str, Str
             "The access token is missing the claim 'exp'.".to_owned(),
         ));
     };
-    let now = OffsetDateTime::from(now);
+    let now = clock::utc(now);
     if expiry <= now {
         let message = format!(
             "The access token expiry UTC time '{}' is earlier than current UTC time '{}'.",
@@ -106,7 +109,7 @@ fn check_times(claims: &Value, now: SystemTime) -> Result<(), (&'static str, Str
         return Err(("ExpiredAuthenticationToken", message));
     }
     match time("nbf") {
-        Some(start) if start > now + SKEW => {
+        Some(start) if start > now.saturating_add(SKEW) => {
             let message = format!(
                 "The access token valid-from UTC time '{}' is later than current UTC time '{}'.",
                 us_date(start),

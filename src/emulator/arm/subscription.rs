@@ -383,7 +383,10 @@ mod tests {
         assert_eq!(create(&properties).ok().unwrap().expiration_date, None);
         let draft = Draft::update(&body(&properties), &World::default()).ok().unwrap();
         assert_eq!(draft.expiration_date.map(crate::clock::rfc3339).as_deref(), Some("2026-11-24T14:00:00Z"));
-        assert!(Draft::update(&body(&json!({ "expirationDate": "soon" })), &World::default()).is_err());
+        for refused in ["soon", "9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00"] {
+            let body = body(&json!({ "expirationDate": refused }));
+            assert!(Draft::update(&body, &World::default()).is_err(), "{refused}");
+        }
         assert!(Draft::update(b"{}", &World::default()).is_ok(), "a PATCH may change nothing");
         assert!(Draft::update(b"[]", &World::default()).is_err());
         assert!(Draft::update(br#"{"properties":7}"#, &World::default()).is_err());

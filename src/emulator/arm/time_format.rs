@@ -1,11 +1,12 @@
 //! Dates as APIM writes and reads them.
 
+use crate::clock;
 use std::time::SystemTime;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::format_description::well_known::Rfc3339;
 
 /// RFC 3339 in UTC with up to seven digits of a second (.NET's ticks) and no zeros at the end.
 pub(super) fn rfc3339(when: SystemTime) -> String {
-    let when = OffsetDateTime::from(when);
+    let when = clock::utc(when);
     let ticks = when.nanosecond() / 100;
     when.replace_nanosecond(ticks * 100)
         .ok()
@@ -13,9 +14,9 @@ pub(super) fn rfc3339(when: SystemTime) -> String {
         .unwrap_or_else(|| "out of range".to_owned())
 }
 
-/// Reads RFC 3339 with any offset.
+/// Reads RFC 3339 with any offset. A date is refused when its year in UTC is not one of 0 to 9999.
 pub(super) fn parse(text: &str) -> Option<SystemTime> {
-    OffsetDateTime::parse(text, &Rfc3339).ok().map(SystemTime::from)
+    clock::parse_rfc3339(text)
 }
 
 #[cfg(test)]

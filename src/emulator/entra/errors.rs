@@ -9,7 +9,7 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
     time::SystemTime,
 };
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::{format_description::BorrowedFormatItem, macros::format_description};
 
 const SECONDS: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
@@ -43,6 +43,13 @@ impl Refusal {
     pub(super) fn missing(parameter: &str) -> Self {
         let text = format!("The request body must contain the following parameter: '{parameter}'.");
         Self::new(400, "invalid_request", 900_144, text)
+    }
+
+    /// OAuth wants each parameter once at most (RFC 6749, 3.2).
+    pub(super) fn duplicated(parameter: &str) -> Self {
+        let text =
+            format!("The request is not properly formatted. The parameter '{parameter}' is duplicated.");
+        Self::new(400, "invalid_request", 9_000_411, text)
     }
 
     pub(super) fn grant(grant: &str) -> Self {
@@ -157,7 +164,7 @@ impl Refusal {
     }
 
     pub(super) fn time(now: SystemTime, from: Option<u64>, until: u64) -> Self {
-        let ticks = |when: SystemTime| OffsetDateTime::from(when).format(TICKS).unwrap_or_default();
+        let ticks = |when: SystemTime| clock::utc(when).format(TICKS).unwrap_or_default();
         let text = format!(
             "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, expiry time of \
              assertion {}. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",
@@ -179,7 +186,7 @@ impl Refusal {
 
     /// The answer. `correlation` is the client's own id, where it sent one; `host` names the error page.
     pub(super) fn response(&self, now: SystemTime, correlation: Option<&str>, host: &str) -> Response {
-        let timestamp = OffsetDateTime::from(now).format(SECONDS).unwrap_or_default();
+        let timestamp = clock::utc(now).format(SECONDS).unwrap_or_default();
         let trace = guid();
         let correlation = correlation.map_or_else(guid, str::to_owned);
         let description = format!(

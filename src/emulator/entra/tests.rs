@@ -106,6 +106,13 @@ async fn each_flaw_of_the_form_has_its_code() {
     assert_eq!(stage.refused(|form| form[2].1 = "/.default".to_owned()).await, (400, 1_002_012));
     assert_eq!(stage.refused(|form| form[2].1.push_str(" openid")).await, (400, 70_011));
     assert_eq!(stage.refused(|form| form[2].1 = "api://other/.default".to_owned()).await, (400, 500_011));
+    for twice in ["scope", "client_info", "unheard_of"] {
+        let form = |form: &mut Vec<(&'static str, String)>| {
+            form[0].1 = "password".to_owned();
+            form.extend([("unheard_of", "1".to_owned()), (twice, "2".to_owned())]);
+        };
+        assert_eq!(stage.refused(form).await, (400, 9_000_411), "{twice}, before the grant is looked at");
+    }
     let secret = |form: &mut Vec<(&str, String)>| {
         form.truncate(3);
         form.push(("client_secret", "guess".to_owned()));
@@ -133,6 +140,14 @@ async fn each_flaw_of_the_assertion_has_its_code() {
     assert_eq!(stage.distrusted(|claims| claims["aud"] = json!("api://other")).await, (401, 700_212));
     assert_eq!(stage.distrusted(|claims| claims["exp"] = json!(NOW)).await, (401, 700_024));
     assert_eq!(stage.distrusted(|claims| claims["nbf"] = json!(NOW + 1)).await, (401, 700_024));
+    for time in ["nbf", "iat", "exp"] {
+        for far in [NOW * 1000, clock::LATEST + 1, u64::MAX] {
+            let refused = stage.distrusted(|claims| claims[time] = json!(far)).await;
+            assert_eq!(refused, (400, 50_027), "{time} {far}");
+        }
+    }
+    let latest = stage.distrusted(|claims| claims["nbf"] = json!(clock::LATEST)).await;
+    assert_eq!(latest, (401, 700_024), "the last time that can be told");
 
     let stranger = SigningKey::generate().unwrap();
     let foreign = stranger.sign(&jwt::peek(&stage.assertion(|_| {})).unwrap().claims).unwrap();

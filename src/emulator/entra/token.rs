@@ -18,7 +18,7 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use std::time::SystemTime;
+use std::{collections::HashSet, time::SystemTime};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -49,6 +49,12 @@ impl Form {
         (!value.is_empty()).then_some(value)
     }
 
+    /// The first parameter, known or not, that is there a second time.
+    fn duplicated(&self) -> Option<&str> {
+        let mut names = HashSet::new();
+        self.0.iter().map(|(name, _)| name.as_str()).find(|name| !names.insert(*name))
+    }
+
     fn need(&self, name: &str) -> Result<&str, Refusal> {
         self.get(name).ok_or_else(|| Refusal::missing(name))
     }
@@ -69,6 +75,10 @@ pub(super) async fn check(
         .is_some_and(|value| value.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
     let form = Form(if is_form { pairs(&request.body) } else { Vec::new() });
 
+    // Before all else: which of two values would the other checks be about?
+    if let Some(name) = form.duplicated() {
+        return Err(Refusal::duplicated(name));
+    }
     let grant = form.need("grant_type")?;
     if grant != "client_credentials" {
         return Err(Refusal::grant(grant));
@@ -116,7 +126,8 @@ async fn federated(trust: &Trust, assertion: &str, now: SystemTime) -> Result<St
     let Verified { header, claims } = jwt::peek(assertion).map_err(|_| Refusal::malformed())?;
     let text = |name: &str| claims[name].as_str().ok_or_else(Refusal::malformed);
     let (issuer, subject) = (text("iss")?, text("sub")?);
-    let until = claims["exp"].as_u64().ok_or_else(Refusal::malformed)?;
+    let (from, made_at) = (time(&claims["nbf"])?, time(&claims["iat"])?);
+    let until = time(&claims["exp"])?.ok_or_else(Refusal::malformed)?;
 
     let of_issuer: Vec<_> = trust.credentials.iter().filter(|credential| credential.url == issuer).collect();
     if of_issuer.is_empty() {
@@ -141,13 +152,23 @@ async fn federated(trust: &Trust, assertion: &str, now: SystemTime) -> Result<St
         Distrust::Malformed => Refusal::malformed(),
         Distrust::Signature => Refusal::signature(),
     })?;
-    let from = claims["nbf"].as_u64();
     let at = clock::unix(now);
-    let early = [from, claims["iat"].as_u64()].into_iter().flatten().any(|start| start > at);
+    let early = [from, made_at].into_iter().flatten().any(|start| start > at);
     if early || until <= at {
         return Err(Refusal::time(now, from, until));
     }
     Ok(subject.to_owned())
+}
+
+/// A time in seconds (RFC 7519, 2), where the claim is there. One behind the year 9999 is refused as .NET, in which
+/// Entra is written, cannot hold it.
+fn time(claim: &Value) -> Result<Option<u64>, Refusal> {
+    match claim {
+        Value::Null => Ok(None),
+        claim => {
+            claim.as_u64().filter(|time| *time <= clock::LATEST).map(Some).ok_or_else(Refusal::malformed)
+        }
+    }
 }
 
 /// `aud` is one text or a list of them (RFC 7519, 4.1.3).
@@ -174,7 +195,7 @@ pub(super) fn issue(
         "iss": issuer,
         "iat": at.saturating_sub(BACKDATED),
         "nbf": at.saturating_sub(BACKDATED),
-        "exp": at + life,
+        "exp": at.saturating_add(life),
         "aio": format!("k2Bg{}", opaque()),
         "appid": world.client_id,
         // How the application proved itself: 2 is a certificate or an assertion.
