@@ -214,6 +214,41 @@ async fn each_fault_breaks_one_request_its_own_way() {
 }
 
 #[tokio::test]
+async fn an_answer_without_a_body_can_be_cut_too() {
+    let emulator = start();
+    let ready = emulator.ready();
+    let url = format!("{}/status-0123456789abcdef", ready.gateway);
+    assert_eq!(send(ready, &url, "GET", &[], "").await.unwrap().0, 200);
+    let cut = async |method| {
+        control(ready, "POST", "faults", &json!({"operation": "Gateway_Status", "action": "truncate"})).await;
+        format!("{:?}", send(ready, &url, method, &[], "").await.unwrap_err())
+    };
+    let error = cut("GET").await;
+    assert!(["Body", "UnexpectedEof", "Incomplete"].iter().any(|word| error.contains(word)), "{error}");
+    let error = cut("HEAD").await;
+    assert!(error.contains("ConnectionReset"), "{error}");
+}
+
+#[tokio::test]
+async fn a_script_that_cannot_work_is_refused_and_so_is_its_list() {
+    let emulator = start();
+    let ready = emulator.ready();
+    let url = format!("{}/_emulator/faults", ready.control);
+    let good = json!({"operation": "arm", "action": "hang"});
+    for (slip, word) in [
+        (json!({"operation": "Subscription_Crate", "action": "hang"}), "Subscription_CreateOrUpdate"),
+        (json!({"operation": "proxy", "action": "hang"}), "proxy"),
+        (json!({"operation": "*", "action": {"status": 42}}), "42"),
+    ] {
+        let body = json!([good, slip]).to_string();
+        let (status, answer) = send(ready, &url, "POST", &[], body).await.unwrap();
+        let answer = String::from_utf8(answer.to_vec()).unwrap();
+        assert!(status == 400 && answer.contains(word), "{status}: {answer}");
+    }
+    assert_eq!(control(ready, "GET", "faults", &Value::Null).await, json!([]), "the good one neither");
+}
+
+#[tokio::test]
 async fn a_dripping_body_comes_byte_by_byte() {
     let emulator = start();
     let ready = emulator.ready();

@@ -16,7 +16,7 @@ pub fn run(options: Options, ready_file: Option<PathBuf>) -> Result<()> {
     block_on(async {
         // Before there is anything to remove.
         let mut signals = Signals::catch()?;
-        let emulator = start(options).await?;
+        let emulator = start(options, ready_file.as_deref()).await?;
         let _ready_file = ready_file.map(|path| ReadyFile::write(path, emulator.ready())).transpose()?;
         outlet::stdout().push(summary(emulator.ready()).as_bytes());
         signals.next().await;
@@ -25,8 +25,12 @@ pub fn run(options: Options, ready_file: Option<PathBuf>) -> Result<()> {
     })
 }
 
-/// Starts it beside our event loop: it makes keys, which takes a while, and has a loop of its own.
-pub(super) async fn start(options: Options) -> Result<Emulator> {
+/// Starts it beside our event loop: it makes keys, which takes a while, and has a loop of its own. A ready file of an
+/// earlier one goes first, since whoever waits for the file would take it for ours.
+pub(super) async fn start(options: Options, ready_file: Option<&Path>) -> Result<Emulator> {
+    if let Some(path) = ready_file {
+        clear(path)?;
+    }
     let started = tokio::task::spawn_blocking(|| Emulator::start(options)).await;
     started
         .map_err(|error| Error::new(Class::Internal, "the emulator's start failed").why(error.to_string()))?
@@ -61,6 +65,19 @@ impl ReadyFile {
 impl Drop for ReadyFile {
     fn drop(&mut self) {
         remove(&self.0);
+    }
+}
+
+/// Removes a ready file that an earlier emulator left behind. To be called before an emulator starts: whoever waits for
+/// the file would take the old one for the sign that this one is up, even where it fails to start.
+fn clear(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::new(Class::Config, format!("cannot replace the ready file {}", path.display()))
+                .why(error.to_string())
+                .fix("name a file that can be removed and made anew"))
+        }
+        _ => Ok(()),
     }
 }
 

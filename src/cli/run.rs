@@ -48,7 +48,7 @@ async fn on_emulator(
     started: SystemTime,
 ) -> Result<ExitCode> {
     let workspace = ambient.place(global)?.workspace;
-    let emulator = start(emulator_options(&command.options)).await?;
+    let emulator = start(emulator_options(&command.options), command.ready_file.as_deref()).await?;
     let mut settings = settings(emulator.ready(), &command.options, global.config.is_none());
     // The other shell's `status` looks for this workspace, whatever file lies there.
     settings.push(Entry::flag("--emulator", "workspace", workspace));

@@ -3,7 +3,7 @@
 use super::wire::{Request, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_LENGTH};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header::CONTENT_LENGTH};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 use serde_json::json;
@@ -30,9 +30,14 @@ pub(super) fn whole(response: Response) -> Result<http::Response<Body>, Broken> 
     assemble(response, body.boxed_unsync())
 }
 
-/// Promises all of the body and sends half of it.
+/// Whether there is anything to cut: an answer to HEAD, and one with 204 or 304, ends with its headers (RFC 9112, 6.3).
+pub(super) fn can_be_cut(method: &Method, status: u16) -> bool {
+    *method != Method::HEAD && !matches!(status, 204 | 304)
+}
+
+/// Promises all of the body and sends half of it; of an empty body it promises a byte and sends none.
 pub(super) fn cut(response: Response) -> Result<http::Response<Body>, Broken> {
-    let length = response.body.len();
+    let length = response.body.len().max(1);
     let mut half = Some(response.body.slice(..length / 2));
     let mut flushed = false;
     let body = stream::poll_fn(move |context| {

@@ -10,6 +10,7 @@ mod bucket;
 mod catalog;
 mod error;
 mod filter;
+mod media;
 mod paging;
 mod route;
 mod subscription;
@@ -49,8 +50,8 @@ pub struct Arm {
     world: Arc<World>,
     store: Arc<Store>,
     entra_keys: Arc<jwt::SigningKey>,
-    /// By principal, level (tenant or subscription) and kind of operation.
-    buckets: Mutex<HashMap<(String, &'static str, Kind), Bucket>>,
+    /// By principal and the header that tells of it, which names level (tenant or subscription) and kind of operation.
+    buckets: Mutex<HashMap<(String, &'static str), Bucket>>,
     /// Requests so far.
     count: AtomicU64,
 }
@@ -63,6 +64,10 @@ impl Arm {
 
     /// Answers `request` as of `now`: all that [`Service::answer`] does, with the time as an input.
     pub fn answer_at(&self, request: &Request, now: SystemTime) -> Response {
+        // What stands in front of ARM says this, and does not know ARM's headers.
+        if media::lacks_length(request) {
+            return media::length_required();
+        }
         let mut caller = None;
         let answer = self.gates(request, now, &mut caller).unwrap_or_else(|error| error.response());
         let mut answer = trace::stamp(answer, request, now, self.count.fetch_add(1, Ordering::Relaxed));
@@ -86,13 +91,16 @@ impl Arm {
         if call.operation.id == "Metadata_Endpoints" {
             return Ok(Response::json(200, &catalog::endpoints(&request.host)));
         }
-        let caller = auth::authenticate(request.header("authorization"), &self.world, now, |token| {
+        // Twice there, it stands for one whose format is wrong.
+        let authorization =
+            if request.repeats("authorization") { Some("") } else { request.header("authorization") };
+        let caller = auth::authenticate(authorization, &self.world, now, |token| {
             jwt::verify(token, self.entra_keys.jwks())
         })?;
         let caller = seen.insert(caller);
         let (header, left) = self.throttle(&call, caller, request, now)?;
         let answer = self.authorized(&call, caller, request, now).unwrap_or_else(|error| error.response());
-        Ok(answer.header(&header, left.to_string()))
+        Ok(answer.header(header, left.to_string()))
     }
 
     /// Takes a token from the caller's bucket: the header to tell of it, and how many are left.
@@ -102,13 +110,13 @@ impl Arm {
         caller: &Caller,
         request: &Request,
         now: SystemTime,
-    ) -> Result<(String, u64), ArmError> {
+    ) -> Result<(&'static str, u64), ArmError> {
         let kind = Kind::of(&request.method);
-        let level = if call.service.is_some() { "subscription" } else { "tenant" };
+        let header = kind.remaining(call.service.is_some());
         // One map for the life of an emulator: as many entries as it has seen principals.
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let bucket =
-            buckets.entry((caller.object_id.clone(), level, kind)).or_insert_with(|| Bucket::new(kind, now));
+            buckets.entry((caller.object_id.clone(), header)).or_insert_with(|| Bucket::new(kind, now));
         let left = bucket.take(now).map_err(|wait| {
             let seconds = wait.as_millis().div_ceil(1000);
             let message = format!(
@@ -119,9 +127,11 @@ impl Arm {
                 self.world.subscription_id,
                 caller.object_id
             );
-            ArmError::new(429, "TooManyRequests", message).header("Retry-After", seconds.to_string())
+            ArmError::new(429, "TooManyRequests", message)
+                .header("Retry-After", seconds.to_string())
+                .header(header, "0")
         })?;
-        Ok((format!("x-ms-ratelimit-remaining-{level}-{}", kind.name()), left))
+        Ok((header, left))
     }
 
     /// The gates behind the token.
@@ -143,6 +153,7 @@ impl Arm {
         let action = call.operation.action.ok_or_else(|| ArmError::not_implemented(call.operation.id))?;
         auth::authorize(caller, world, action, &scope(call, &request.path))?;
         find_service(service, world)?;
+        media::check(request)?;
 
         let context = Context { world, store: &self.store, request, now };
         match (call.operation.id, &call.names[..]) {
@@ -173,6 +184,10 @@ impl Service for Arm {
 
     fn operation(&self, request: &Request) -> Option<&'static str> {
         route::find(&request.method, &request.path).map(|call| call.operation.id)
+    }
+
+    fn operations(&self) -> Vec<&'static str> {
+        route::ids()
     }
 
     async fn answer(&self, _operation: &'static str, request: &Request) -> Response {

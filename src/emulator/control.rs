@@ -16,6 +16,8 @@ pub(super) struct Control {
     pub(super) faults: Arc<Faults>,
     pub(super) journal: Arc<Journal>,
     pub(super) ready: Ready,
+    /// What a script may name: the services, and all their operations.
+    pub(super) operations: Vec<&'static str>,
 }
 
 #[async_trait]
@@ -36,6 +38,11 @@ impl Service for Control {
         })
     }
 
+    /// None: the control port is not spoilt.
+    fn operations(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     async fn answer(&self, operation: &'static str, request: &Request) -> Response {
         match operation {
             "Control_Ready" => Response::json(200, &json!(self.ready)),
@@ -52,28 +59,31 @@ impl Service for Control {
 }
 
 impl Control {
-    /// One script, or a list of them.
+    /// One script, or a list of them; of a list in which one cannot work, none is taken.
     fn add(&self, body: &[u8]) -> Response {
         let list = if body.trim_ascii_start().starts_with(b"[") {
             serde_json::from_slice::<Vec<Fault>>(body)
         } else {
             serde_json::from_slice::<Fault>(body).map(|fault| vec![fault])
         };
+        let refuse = |message: String| {
+            Response::json(400, &json!({"error": {"code": "InvalidFault", "message": message}}))
+        };
         match list {
             Ok(list) => {
+                if let Some(why) = list.iter().find_map(|fault| fault.check(&self.operations).err()) {
+                    return refuse(why);
+                }
                 for fault in list {
                     self.faults.add(fault);
                 }
                 Response::new(204, "")
             }
-            Err(error) => Response::json(
-                400,
-                &json!({"error": {"code": "InvalidFault", "message": format!(
-                    "{error}. A script is {{\"operation\": NAME, \"times\": N, \"after\": BOOL, \"action\": A}}; A is \"hang\", \
+            Err(error) => refuse(format!(
+                "{error}. A script is {{\"operation\": NAME, \"times\": N, \"after\": BOOL, \"action\": A}}; A is \"hang\", \
                      \"reset\", \"truncate\", \"garbage\", \"drip\", \"hold\", {{\"delay_ms\": N}} or {{\"status\": N, \
                      \"headers\": {{}}, \"body\": TEXT}}."
-                )}}),
-            ),
+            )),
         }
     }
 }

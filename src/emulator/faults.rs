@@ -1,5 +1,9 @@
 //! Scripted faults: which requests go wrong, and how.
 
+use http::{
+    HeaderName, HeaderValue,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -26,6 +30,50 @@ pub struct Fault {
     pub action: Action,
 }
 
+impl Fault {
+    /// Checks that the script can do what it says. `operations`: what it may name besides `*`. Error: a sentence.
+    pub fn check(&self, operations: &[&str]) -> Result<(), String> {
+        let Self { operation, times, action, .. } = self;
+        if operation != "*" && !operations.contains(&operation.as_str()) {
+            return Err(format!(
+                "There is no operation {operation:?}. It may be one of *, {}.",
+                operations.join(", ")
+            ));
+        }
+        if *times == 0 {
+            return Err("\"times\" must be at least 1.".to_owned());
+        }
+        match action {
+            Action::Status(status) => status.check(),
+            Action::Simple(_) | Action::Delay(_) => Ok(()),
+        }
+    }
+}
+
+impl Status {
+    fn check(&self) -> Result<(), String> {
+        if !(200..=599).contains(&self.status) {
+            return Err(format!("The status {} is not one of 200 to 599.", self.status));
+        }
+        for (name, value) in &self.headers {
+            let Ok(known) = HeaderName::try_from(name) else {
+                return Err(format!("{name:?} cannot be the name of a header."));
+            };
+            if HeaderValue::try_from(value).is_err() {
+                return Err(format!(
+                    "The value of the header {name:?} has characters that a header cannot have."
+                ));
+            }
+            if known == CONTENT_LENGTH || known == TRANSFER_ENCODING {
+                return Err(format!(
+                    "The header {name:?} follows from the body; \"truncate\" is for a wrong one."
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 fn once() -> u32 {
     1
 }
@@ -50,7 +98,8 @@ pub enum Simple {
     Hang,
     /// The connection is reset (RST).
     Reset,
-    /// Status, headers and half of the body; then the connection ends.
+    /// Status, headers and half of the body; then the connection ends. An answer that cannot have a body (to HEAD, 204)
+    /// is not sent at all: the connection is reset.
     Truncate,
     /// A 200 whose body is bytes without sense.
     Garbage,
@@ -192,6 +241,30 @@ mod tests {
             json!({"action": "hang"}),
         ] {
             assert!(fault(slip.clone()).is_err(), "{slip}");
+        }
+    }
+
+    #[test]
+    fn a_script_that_cannot_work_is_refused_with_the_reason() {
+        let check = |value| fault(value).unwrap().check(&["entra", "Entra_Token"]);
+        let status = |status: u16, headers| {
+            check(json!({"operation": "*", "action": {"status": status, "headers": headers}}))
+        };
+        for good in ["*", "entra", "Entra_Token"] {
+            assert_eq!(check(json!({"operation": good, "action": "hang"})), Ok(()));
+        }
+        assert_eq!(status(200, json!({})), Ok(()));
+        assert_eq!(status(599, json!({"Retry-After": "1"})), Ok(()));
+        for (refused, word) in [
+            (check(json!({"operation": "Entra_token", "action": "hang"})), "Entra_Token"),
+            (check(json!({"operation": "*", "times": 0, "action": "hang"})), "times"),
+            (status(199, json!({})), "199"),
+            (status(600, json!({})), "600"),
+            (status(200, json!({"a b": "c"})), "a b"),
+            (status(200, json!({"a": "b\nc"})), "value"),
+            (status(200, json!({"Content-Length": "1"})), "truncate"),
+        ] {
+            assert!(refused.as_ref().is_err_and(|why| why.contains(word)), "{refused:?}");
         }
     }
 }

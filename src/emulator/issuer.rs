@@ -100,6 +100,9 @@ impl Issuer {
             return connect::error("invalid_argument", "connect-protocol-version must be \"1\"");
         }
         match request.bearer() {
+            _ if request.repeats("authorization") => {
+                return connect::error("unauthenticated", "more than one authorization header");
+            }
             Some(bearer) if hash(bearer) == self.bearer => {}
             Some(_) => return connect::error("unauthenticated", "invalid token"),
             None => return connect::error("unauthenticated", "no authorization header"),
@@ -137,6 +140,10 @@ impl Service for Issuer {
             (_, "/api/gitpod.v1.IdentityService/GetIDToken") => Some("IdentityService_GetIDToken"),
             _ => None,
         }
+    }
+
+    fn operations(&self) -> Vec<&'static str> {
+        vec!["Identity_Discovery", "Identity_Jwks", "IdentityService_GetIDToken"]
     }
 
     async fn answer(&self, operation: &'static str, request: &Request) -> Response {
@@ -245,6 +252,9 @@ mod tests {
             401,
             "unauthenticated",
         );
+        let mut twice = ask(json, r#"{"audience":["a"]}"#);
+        twice.headers.append("authorization", "Bearer the-bearer".parse().unwrap());
+        check(&twice, 401, "unauthenticated");
         check(&request("POST", PATH).with_header("content-type", json), 401, "unauthenticated");
         check(&request("GET", PATH), 405, "");
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::clock;
 use bytes::Bytes;
-use http::{Version, header::HOST};
+use http::{Method, Version, header::HOST};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -190,7 +190,7 @@ async fn exchange(
         matches!(action, Action::Delay(_) | Action::Simple(Simple::Hold | Simple::Truncate | Simple::Drip));
     let response = if after || needs_answer { real.await } else { Response::new(200, Bytes::new()) };
     let caller = response.caller.clone();
-    let (status, outcome) = spoil(&action, response, socket).await;
+    let (status, outcome) = spoil(&action, response, &request.method, socket).await;
     if let Some(status) = status {
         shared.journal.settle(seq, status, caller);
     }
@@ -201,11 +201,16 @@ async fn exchange(
 async fn spoil(
     action: &Action,
     response: Response,
+    method: &Method,
     socket: &OwnedFd,
 ) -> (Option<u16>, Result<http::Response<Body>, Broken>) {
     match action {
         Action::Simple(Simple::Hang) => future::pending().await,
         Action::Simple(Simple::Reset) => {
+            reset(socket);
+            (None, Err(Broken))
+        }
+        Action::Simple(Simple::Truncate) if !answer::can_be_cut(method, response.status) => {
             reset(socket);
             (None, Err(Broken))
         }

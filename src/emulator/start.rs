@@ -74,16 +74,20 @@ impl Emulator {
             latency: options.latency,
             connections: AtomicU64::new(0),
         });
-        let services: [(TcpListener, Arc<dyn Service>); 5] = [
+        let mut services: Vec<(TcpListener, Arc<dyn Service>)> = vec![
             (listeners.identity, issuer.clone()),
             (listeners.entra, Arc::new(Entra::new(world.clone(), entra_keys.clone(), trust))),
             (listeners.arm, Arc::new(Arm::new(world.clone(), store.clone(), entra_keys.clone()))),
             (listeners.gateway, Arc::new(Gateway::new(world.clone(), store, entra_keys))),
-            (
-                listeners.control,
-                Arc::new(Control { faults: faults.clone(), journal: journal.clone(), ready: ready.clone() }),
-            ),
         ];
+        let named = |service: &dyn Service| [vec![service.name()], service.operations()].concat();
+        let control = Control {
+            faults: faults.clone(),
+            journal: journal.clone(),
+            ready: ready.clone(),
+            operations: services.iter().flat_map(|(_, service)| named(&**service)).collect(),
+        };
+        services.push((listeners.control, Arc::new(control)));
 
         let runtime =
             runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;

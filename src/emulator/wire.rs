@@ -29,14 +29,21 @@ impl Request {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// Whether a header is there more than once. Where it carries a credential, that makes it invalid: intermediaries
+    /// differ in which value they take, and whether a real service takes one, and which, is not documented. Refusing is
+    /// the harsher choice: a client that passes here depends on neither.
+    pub fn repeats(&self, name: &str) -> bool {
+        self.headers.get_all(name).iter().nth(1).is_some()
+    }
+
     /// The first query parameter of that name, case-sensitive.
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The token of `Authorization: Bearer …`.
+    /// The token of `Authorization: Bearer …`; none where the header [repeats](Self::repeats).
     pub fn bearer(&self) -> Option<&str> {
-        let value = self.header("authorization")?;
+        let value = self.header("authorization").filter(|_| !self.repeats("authorization"))?;
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     }
@@ -82,6 +89,9 @@ pub trait Service: Send + Sync + 'static {
 
     /// The operation that a request addresses, such as `Subscription_CreateOrUpdate`; `None` gets 501.
     fn operation(&self, request: &Request) -> Option<&'static str>;
+
+    /// Every operation that [`Service::operation`] may give: what a script of faults can name.
+    fn operations(&self) -> Vec<&'static str>;
 
     /// Answers a request whose operation is known.
     async fn answer(&self, operation: &'static str, request: &Request) -> Response;

@@ -109,7 +109,10 @@ impl Operation {
                     let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
                     request.headers.insert(name, HeaderValue::from_str(&text).unwrap());
                 }
-                "body" => request.body = text.into(),
+                "body" => {
+                    request.headers.insert("content-type", HeaderValue::from_static("application/json"));
+                    request.body = text.into();
+                }
                 other => panic!("parameter in {other}"),
             }
         }
@@ -157,6 +160,8 @@ impl Operation {
 
 fn request(method: Method, path: &str, token: &str) -> Request {
     let mut headers = HeaderMap::new();
+    // Only its presence counts below the server, and the body comes later.
+    headers.insert("content-length", HeaderValue::from_static("0"));
     headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
     Request {
         method,

@@ -35,6 +35,19 @@ impl Kind {
         }
     }
 
+    /// The header that tells how many tokens are left, at the level of an APIM service's Azure subscription or of the
+    /// tenant.
+    pub(super) fn remaining(self, in_subscription: bool) -> &'static str {
+        match (in_subscription, self) {
+            (true, Self::Reads) => "x-ms-ratelimit-remaining-subscription-reads",
+            (true, Self::Writes) => "x-ms-ratelimit-remaining-subscription-writes",
+            (true, Self::Deletes) => "x-ms-ratelimit-remaining-subscription-deletes",
+            (false, Self::Reads) => "x-ms-ratelimit-remaining-tenant-reads",
+            (false, Self::Writes) => "x-ms-ratelimit-remaining-tenant-writes",
+            (false, Self::Deletes) => "x-ms-ratelimit-remaining-tenant-deletes",
+        }
+    }
+
     /// Tokens in a full bucket.
     fn size(self) -> u64 {
         match self {

@@ -6,7 +6,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 /// An operation of ARM, named as the official descriptions name it (`operationId`).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Operation {
     /// The `operationId`.
     pub id: &'static str,
@@ -140,6 +140,11 @@ pub(super) struct ServiceName {
     pub resource_group: String,
     /// Name of the service as sent.
     pub name: String,
+}
+
+/// The ids of all operations that [`find`] may give.
+pub(super) fn ids() -> Vec<&'static str> {
+    [ROOT, SERVICE].concat().iter().map(|operation| operation.id).collect()
 }
 
 /// The operation that `method` on `path` (percent-encoded, without a query) addresses, if it is known.

@@ -66,7 +66,7 @@ impl Bench {
 
 fn request(method: Method, url: &str) -> Request {
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
-    Request {
+    let request = Request {
         method,
         path: path.to_owned(),
         query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
@@ -74,7 +74,8 @@ fn request(method: Method, url: &str) -> Request {
         body: bytes::Bytes::new(),
         host: "management.azure.com".to_owned(),
         peer: ([127, 0, 0, 1], 1).into(),
-    }
+    };
+    request.with("content-length", "0")
 }
 
 impl Request {
@@ -90,7 +91,8 @@ impl Request {
 
     fn body(mut self, body: &Value) -> Self {
         self.body = body.to_string().into();
-        self
+        let length = self.body.len().to_string();
+        self.with("content-type", "application/json; charset=utf-8").with("content-length", &length)
     }
 }
 
@@ -271,6 +273,47 @@ fn the_gates_stand_in_azures_order() {
 }
 
 #[test]
+fn a_body_must_have_a_length_and_be_json() {
+    let bench = Bench::new();
+    let put = || bench.request(Method::PUT, "/subscriptions/a").body(&json!({ "properties": starter() }));
+    for method in [Method::PUT, Method::PATCH, Method::POST] {
+        let path = if method == Method::POST { "/subscriptions/a/listSecrets" } else { "/subscriptions/a" };
+        let bare = || bench.request(method.clone(), path).without("content-length");
+        let refused = bench.answer(&bare());
+        let body = std::str::from_utf8(&refused.0.body).unwrap();
+        assert!(body.contains("HTTP Error 411. The request must be chunked or have a content length."));
+        assert_eq!(
+            (refused.0.status, refused.header("content-type").unwrap().starts_with("text/html")),
+            (411, true)
+        );
+        assert_ne!(bench.answer(&bare().with("transfer-encoding", "chunked")).0.status, 411);
+    }
+    for (media_type, named) in [(None, "<null>"), (Some("text/json"), "text/json"), (Some(" ; x"), "<null>")]
+    {
+        let request = put().without("content-type");
+        let request = match media_type {
+            Some(name) => request.with("content-type", name),
+            None => request,
+        };
+        let refused = bench.answer(&request);
+        refused.is(415, "UnsupportedMediaType");
+        let expected = format!(
+            "The content media type '{named}' is not supported. Only 'application/json' is supported."
+        );
+        assert_eq!(refused.json()["error"]["message"], expected);
+    }
+    assert_eq!(bench.answer(&put().with("content-type", "Application/JSON")).0.status, 201);
+}
+
+#[test]
+fn a_token_that_is_there_twice_is_no_token() {
+    let bench = Bench::new();
+    let mut request = bench.request(Method::GET, "/subscriptions");
+    request.headers.append("authorization", bench.token().parse().unwrap());
+    bench.answer(&request).is(401, "AuthenticationFailedInvalidHeader");
+}
+
+#[test]
 fn every_answer_is_stamped_and_the_bucket_counts() {
     let bench = Bench::new();
     let id = "6f9619ff-8b86-d011-b42d-00cf4fc964ff";
@@ -297,6 +340,7 @@ fn every_answer_is_stamped_and_the_bucket_counts() {
         last = bench.answer(&get());
     }
     last.is(429, "TooManyRequests");
+    assert_eq!(last.header("x-ms-ratelimit-remaining-subscription-reads"), Some("0"));
     assert_eq!(last.header("retry-after"), Some("1"));
     let other = bench.put("a", &starter());
     assert_eq!(other.0.status, 201, "the kinds have buckets of their own");

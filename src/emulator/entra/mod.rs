@@ -148,6 +148,10 @@ impl Service for Entra {
         }
     }
 
+    fn operations(&self) -> Vec<&'static str> {
+        vec!["Entra_Token", "Entra_Discovery", "Entra_Keys", "Entra_InstanceDiscovery"]
+    }
+
     async fn answer(&self, operation: &'static str, request: &Request) -> Response {
         let now = clock::now();
         let tenant = split(&request.path).map_or("", |(tenant, _)| tenant);

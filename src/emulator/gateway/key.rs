@@ -12,12 +12,13 @@ pub(super) const HEADER: &str = "Ocp-Apim-Subscription-Key";
 /// The query parameter that carries one where the header is absent.
 pub(super) const QUERY: &str = "subscription-key";
 
-/// What stands for a header that is not text: a key that nobody has.
+/// What stands for a header that is not text, or there twice: a key that nobody has.
 const UNREADABLE: &str = "\u{fffd}";
 
 /// The key that a call presents. The query counts only where the header is absent; an empty one is none.
 pub(super) fn presented(request: &Request) -> Option<&str> {
     let key = match request.headers.get(HEADER) {
+        Some(_) if request.repeats(HEADER) => UNREADABLE,
         Some(value) => value.to_str().unwrap_or(UNREADABLE),
         None => request.query(QUERY)?,
     };

@@ -145,6 +145,10 @@ impl Service for Gateway {
         })
     }
 
+    fn operations(&self) -> Vec<&'static str> {
+        vec![STATUS, ECHO, NOT_FOUND]
+    }
+
     async fn answer(&self, operation: &'static str, request: &Request) -> Response {
         match operation {
             STATUS => Response::new(200, ""),

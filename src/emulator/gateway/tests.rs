@@ -162,6 +162,20 @@ fn a_wrong_key_is_not_saved_by_a_good_token() {
 }
 
 #[test]
+fn a_credential_that_is_there_twice_is_invalid() {
+    let gateway = gateway(10);
+    let twice = |name: &'static str, value: &str| {
+        let mut request = with_header(name, value);
+        request.headers.append(name, value.parse().unwrap());
+        let response = gateway.call(&request, from_unix(NOW));
+        assert_eq!((response.status, response.caller.as_deref()), (401, None), "{name}");
+        body(&response)["message"].as_str().unwrap().to_owned()
+    };
+    assert!(twice("ocp-apim-subscription-key", "key").contains("invalid subscription key"));
+    assert_eq!(twice("authorization", "Bearer good"), "Invalid Azure AD JWT");
+}
+
+#[test]
 fn each_caller_has_its_limit_and_refusals_do_not_count() {
     let gateway = gateway(2);
     let now = from_unix(NOW);

@@ -77,6 +77,9 @@ pub(super) fn check(
     world: &World,
     now: SystemTime,
 ) -> Result<Subject, Refusal> {
+    if request.repeats("authorization") {
+        return Err(Refusal::Signature(Invalid::Malformed));
+    }
     let token = request.bearer().filter(|token| !token.is_empty()).ok_or(Refusal::NotPresent)?;
     let verified = verify(token).map_err(Refusal::Signature)?;
     check_claims(&verified.claims, world, now)
