@@ -166,6 +166,11 @@ async fn public_names_lead_here_through_the_proxy_and_others_nowhere() {
     assert!(ask("CONNECT example.com:443").await.0.starts_with("HTTP/1.1 403"));
     assert!(ask("CONNECT v.vault.azure.net:443").await.0.starts_with("HTTP/1.1 501"));
     assert!(ask("GET http://example.com/").await.0.starts_with("HTTP/1.1 405"));
+
+    assert!(ask("CONNECT me:s3cret@management.azure.com:443").await.0.starts_with("HTTP/1.1 400"));
+    assert!(ask("GET http://me:s3cret@example.com/").await.0.starts_with("HTTP/1.1 405"));
+    let rows = json!(emulator.journal().rows()).to_string();
+    assert!(rows.contains(r#""path":"management.azure.com:443""#) && !rows.contains("s3cret"), "{rows}");
 }
 
 #[tokio::test]
@@ -344,16 +349,30 @@ async fn a_fault_after_the_work_loses_the_answer_only() {
 async fn large_bodies_and_missing_hosts_are_refused() {
     let emulator = start();
     let ready = emulator.ready();
-    let large = vec![b'x'; 1024 * 1024 + 1];
-    let refused = send(ready, &format!("{}/x", ready.identity), "POST", &[], large).await.unwrap();
-    assert_eq!(refused.0, 413);
-
-    let mut stream =
-        tls(ready, TcpStream::connect(authority(&ready.arm)).await.unwrap(), "localhost").await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    let mut head = [0; 12];
-    stream.read_exact(&mut head).await.unwrap();
-    assert_eq!(&head, b"HTTP/1.1 400");
+    let ask = async |head: &str| {
+        let stream = TcpStream::connect(authority(&ready.arm)).await.unwrap();
+        let mut stream = tls(ready, stream, "localhost").await.unwrap();
+        stream.write_all(format!("{head}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.unwrap();
+        String::from_utf8(start.to_vec()).unwrap()
+    };
+    // The body is never sent: the answer does not wait for it.
+    assert_eq!(ask("POST /large HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577").await, "HTTP/1.1 413");
+    assert_eq!(ask("GET /none HTTP/1.1").await, "HTTP/1.1 400");
+    assert_eq!(ask("GET /two HTTP/1.1\r\nHost: x\r\nHost: x").await, "HTTP/1.1 400");
+    assert_eq!(ask("GET /user HTTP/1.1\r\nHost: a@x").await, "HTTP/1.1 400");
+    let rows = emulator.journal().rows();
+    let seen: Vec<_> = rows.iter().map(|row| (row.service, row.path.as_str(), row.status)).collect();
+    assert_eq!(
+        seen,
+        [
+            ("arm", "/large", Some(413)),
+            ("arm", "/none", Some(400)),
+            ("arm", "/two", Some(400)),
+            ("arm", "/user", Some(400))
+        ]
+    );
 }
 
 #[test]

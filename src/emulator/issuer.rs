@@ -3,7 +3,7 @@
 //! `GetIDToken` is a unary Connect call: plain JSON, or protobuf as `application/proto`; its errors are JSON in both.
 
 use super::{
-    connect_proto as connect,
+    answer, connect_proto as connect,
     jwt::SigningKey,
     wire::{Request, Response, Service},
     world::World,
@@ -91,13 +91,18 @@ impl Issuer {
         }
         let codec =
             request.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        let proto = match codec {
+        let proto = match codec.to_ascii_lowercase().as_str() {
             "application/json" => false,
             "application/proto" => true,
             _ => return Response::new(415, "").header("Accept-Post", "application/json, application/proto"),
         };
         if request.header("connect-protocol-version").is_some_and(|version| version != "1") {
             return connect::error("invalid_argument", "connect-protocol-version must be \"1\"");
+        }
+        // `identity` is a name for no encoding (RFC 9110, 8.4.1).
+        let encoding = request.headers.get("content-encoding");
+        if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return connect::error("unimplemented", "compressed messages are not supported; send identity");
         }
         match request.bearer() {
             _ if request.repeats("authorization") => {
@@ -139,6 +144,16 @@ impl Service for Issuer {
             (&Method::GET, "/.well-known/jwks.json") => Some("Identity_Jwks"),
             (_, "/api/gitpod.v1.IdentityService/GetIDToken") => Some("IdentityService_GetIDToken"),
             _ => None,
+        }
+    }
+
+    /// All below `/api/` are procedures, whose clients read Connect's errors.
+    fn unknown(&self, request: &Request) -> Response {
+        match request.path.strip_prefix("/api/") {
+            Some(procedure) => {
+                connect::error("unimplemented", &format!("the emulator does not implement {procedure}"))
+            }
+            None => answer::not_implemented(self.name(), request),
         }
     }
 
@@ -252,10 +267,30 @@ mod tests {
             401,
             "unauthenticated",
         );
+        let body = r#"{"audience":["a"]}"#;
+        check(&ask(json, body).with_header("content-encoding", "gzip"), 501, "unimplemented");
+        let plain = ask("Application/JSON; charset=utf-8", body).with_header("content-encoding", "Identity");
+        check(&plain, 200, "");
         let mut twice = ask(json, r#"{"audience":["a"]}"#);
         twice.headers.append("authorization", "Bearer the-bearer".parse().unwrap());
         check(&twice, 401, "unauthenticated");
         check(&request("POST", PATH).with_header("content-type", json), 401, "unauthenticated");
         check(&request("GET", PATH), 405, "");
+    }
+
+    #[test]
+    fn unknown_procedures_get_connects_error() {
+        let unknown = |path: &str| {
+            let request = request("POST", path);
+            let issuer = issuer();
+            assert_eq!(issuer.operation(&request), None);
+            let answer = issuer.unknown(&request);
+            assert_eq!(answer.status, 501);
+            serde_json::from_slice::<Value>(&answer.body).unwrap()
+        };
+        let body = unknown("/api/gitpod.v1.EnvironmentService/ListEnvironments");
+        assert_eq!(body["code"], "unimplemented");
+        assert!(body["message"].as_str().unwrap().contains("gitpod.v1.EnvironmentService/ListEnvironments"));
+        assert_eq!(unknown("/elsewhere")["error"]["code"], "NotImplemented");
     }
 }

@@ -84,6 +84,11 @@ async fn connect(
     connection: u64,
 ) -> Result<http::Response<Body>, Broken> {
     let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+    // What stands before the @ may be a password: it is not routed by, not told back and not journalled.
+    let (user, authority) = match authority.rsplit_once('@') {
+        Some((_, authority)) => (true, authority.to_owned()),
+        None => (false, authority),
+    };
     let tunnel = request.method() == Method::CONNECT;
     let row = Request {
         method: request.method().clone(),
@@ -96,7 +101,10 @@ async fn connect(
     };
     let seq =
         shared.journal.arrived(clock::now(), "proxy", tunnel.then_some("Proxy_Connect"), &row, connection);
-    let response = if tunnel {
+    let response = if tunnel && user {
+        Response::new(400, "CONNECT takes HOST:PORT, without a user.")
+            .header("Content-Type", "text/plain; charset=utf-8")
+    } else if tunnel {
         match targets.route(&authority) {
             Ok(port) => open(request, port).await,
             Err((status, why)) => {

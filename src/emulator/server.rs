@@ -8,7 +8,7 @@ use super::{
 };
 use crate::clock;
 use bytes::Bytes;
-use http::{Method, Version, header::HOST};
+use http::{HeaderMap, Method, Version, header::HOST, uri::Authority};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,6 +28,9 @@ use tokio_rustls::TlsAcceptor;
 
 /// Larger request bodies get 413.
 const BODY_LIMIT: usize = 1024 * 1024;
+
+/// For a whole request body; loopback is fast, and a client that stalls must not hold a task for ever.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// For a TLS handshake, and afterwards for an idle connection.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -98,11 +101,17 @@ async fn connection(
     let handler = service_fn(move |request| {
         let (service, shared, socket) = (service.clone(), shared.clone(), socket.clone());
         async move {
-            let request = match read(request, peer, local).await {
-                Ok(request) => request,
-                Err(refusal) => return answer::whole(refusal),
-            };
-            exchange(&*service, &shared, &request, number, &socket).await
+            let (mut request, version, body) = split(request, peer);
+            match complete(&mut request, version, body, local).await {
+                Ok(()) => exchange(&*service, &shared, &request, number, &socket).await,
+                Err(refusal) => {
+                    let operation = service.operation(&request);
+                    let seq =
+                        shared.journal.arrived(clock::now(), service.name(), operation, &request, number);
+                    shared.journal.settle(seq, refusal.status, None);
+                    answer::whole(refusal)
+                }
+            }
         }
     });
     http1::Builder::new()
@@ -113,37 +122,68 @@ async fn connection(
     Ok(())
 }
 
-/// The whole request, or why it is refused.
-async fn read(
-    request: http::Request<Incoming>,
-    peer: SocketAddr,
-    local: SocketAddr,
-) -> Result<Request, Response> {
+/// What is known of a request before its host and body are looked at.
+fn split(request: http::Request<Incoming>, peer: SocketAddr) -> (Request, Version, Incoming) {
     let (head, body) = request.into_parts();
-    let host = match head.headers.get(HOST).map(|host| host.to_str()) {
-        Some(Ok(host)) => host.to_owned(),
-        // RFC 9112 3.2: a server answers 400 to an HTTP/1.1 request without a valid Host.
-        None if head.version == Version::HTTP_10 => local.to_string(),
-        _ => return Err(Response::new(400, "Bad Request - Invalid Hostname")),
-    };
-    let body = match Limited::new(body, BODY_LIMIT).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return Err(Response::new(413, "Request body too large.").header("Connection", "close"));
-        }
-        Err(_) => {
-            return Err(Response::new(400, "Cannot read the request body.").header("Connection", "close"));
-        }
-    };
-    Ok(Request {
+    let request = Request {
         method: head.method,
         path: head.uri.path().to_owned(),
         query: pairs(head.uri.query().unwrap_or_default().as_bytes()),
         headers: head.headers,
-        body,
-        host,
+        body: Bytes::new(),
+        host: String::new(),
         peer,
-    })
+    };
+    (request, head.version, body)
+}
+
+/// Adds host and body, or says why the request is refused.
+async fn complete(
+    request: &mut Request,
+    version: Version,
+    body: Incoming,
+    local: SocketAddr,
+) -> Result<(), Response> {
+    request.host = host(&request.headers, version, local)?;
+    request.body = whole_body(body).await?;
+    Ok(())
+}
+
+/// RFC 9112, 3.2: a server answers 400 to an HTTP/1.1 request without a valid `Host`, and to one with several. It is a
+/// name with or without a port; answers build addresses from it.
+fn host(headers: &HeaderMap, version: Version, local: SocketAddr) -> Result<String, Response> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (None, _) if version == Version::HTTP_10 => return Ok(local.to_string()),
+        (Some(host), None) => host.to_str().ok(),
+        _ => None,
+    };
+    host.filter(|host| !host.contains('@') && host.parse::<Authority>().is_ok())
+        .map(str::to_owned)
+        .ok_or_else(|| refuse(400, "Bad Request - Invalid Hostname"))
+}
+
+async fn whole_body<B>(body: B) -> Result<Bytes, Response>
+where
+    B: hyper::body::Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let too_large = || refuse(413, "Request body too large.");
+    // The hint is what Content-Length says; of a body in chunks it says nothing, and the limit holds on the way.
+    if body.size_hint().lower() > BODY_LIMIT as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(refuse(400, "Cannot read the request body.")),
+        Err(_) => Err(refuse(408, "The request body did not arrive in time.")),
+    }
+}
+
+/// A refusal after which the rest of the request, which was not read, must not be taken for another one.
+fn refuse(status: u16, why: &'static str) -> Response {
+    Response::new(status, why).header("Connection", "close")
 }
 
 /// Names and values of a query or form, decoded.
@@ -164,7 +204,7 @@ async fn exchange(
     let real = async {
         match operation {
             Some(operation) => service.answer(operation, request).await,
-            None => answer::not_implemented(service.name(), request),
+            None => service.unknown(request),
         }
     };
     if service.name() == "control" {
@@ -231,5 +271,46 @@ fn reset(socket: &OwnedFd) {
     let now = nix::libc::linger { l_onoff: 1, l_linger: 0 };
     if let Err(error) = setsockopt(socket, sockopt::Linger, &now) {
         tracing::warn!(%error, "cannot reset a connection; it is closed instead");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{StreamExt, stream};
+    use http_body_util::{Full, StreamBody};
+    use hyper::body::Frame;
+    use std::convert::Infallible;
+
+    #[test]
+    fn a_host_is_there_once_and_nothing_but_a_name_and_port() {
+        let local = SocketAddr::from(([127, 0, 0, 1], 7));
+        let check = |hosts: &[&str], version| {
+            let headers = hosts.iter().map(|host| (HOST, host.parse().unwrap())).collect();
+            host(&headers, version, local).map_err(|refusal| refusal.status)
+        };
+        for good in ["localhost", "127.0.0.1:8443", "[::1]:1", "management.azure.com"] {
+            assert_eq!(check(&[good], Version::HTTP_11).as_deref(), Ok(good));
+        }
+        for bad in ["", "a b", "a/b", "user@a", "a?b", "http://a"] {
+            assert_eq!(check(&[bad], Version::HTTP_11), Err(400), "{bad:?}");
+        }
+        assert_eq!(check(&["a", "a"], Version::HTTP_11), Err(400));
+        assert_eq!(check(&[], Version::HTTP_11), Err(400));
+        assert_eq!(check(&[], Version::HTTP_10).as_deref(), Ok("127.0.0.1:7"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_read_up_to_its_limits() {
+        let of = |size: usize| Full::new(Bytes::from(vec![b'x'; size]));
+        assert_eq!(whole_body(of(BODY_LIMIT)).await.map(|body| body.len()).unwrap(), BODY_LIMIT);
+        assert_eq!(whole_body(of(BODY_LIMIT + 1)).await.unwrap_err().status, 413);
+        let frame = || Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; BODY_LIMIT / 2 + 1])));
+        let unsized_body = StreamBody::new(stream::iter([frame(), frame()]));
+        assert_eq!(whole_body(unsized_body).await.unwrap_err().status, 413);
+        let stalled = StreamBody::new(stream::iter([frame()]).chain(stream::pending()));
+        let refusal = whole_body(stalled).await.unwrap_err();
+        assert_eq!(refusal.status, 408);
+        assert_eq!(refusal.headers, [("Connection".to_owned(), "close".to_owned())]);
     }
 }

@@ -1,5 +1,6 @@
 //! Requests and answers as the emulated services see them.
 
+use super::answer;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -87,8 +88,13 @@ pub trait Service: Send + Sync + 'static {
     /// The service's name, such as `arm`.
     fn name(&self) -> &'static str;
 
-    /// The operation that a request addresses, such as `Subscription_CreateOrUpdate`; `None` gets 501.
+    /// The operation that a request addresses, such as `Subscription_CreateOrUpdate`; `None` leads to [`Service::unknown`].
     fn operation(&self, request: &Request) -> Option<&'static str>;
+
+    /// Answers a request whose operation is not known.
+    fn unknown(&self, request: &Request) -> Response {
+        answer::not_implemented(self.name(), request)
+    }
 
     /// Every operation that [`Service::operation`] may give: what a script of faults can name.
     fn operations(&self) -> Vec<&'static str>;
