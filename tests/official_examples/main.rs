@@ -228,6 +228,8 @@ impl Stage {
             let mut request = request(Method::PUT, &path, &self.token());
             request.query.push(("api-version".to_owned(), "2024-05-01".to_owned()));
             request.body = body.to_string().into();
+            request.headers.insert("content-type", "application/json".parse().unwrap());
+            request.headers.insert("content-length", request.body.len().into());
             assert_eq!(self.arm.answer_at(&request, self.now).status, 201, "{row}");
         }
     }
