@@ -2,6 +2,7 @@
 
 use super::{LONGEST_REPLY, PATIENCE, Reply, Request, WireValues};
 use crate::{
+    clock,
     error::{Class, Error, Result},
     lifecycle::{driver::Values, status::Status},
     secret::Secret,
@@ -10,8 +11,7 @@ use crate::{
         runtime_dir::RuntimeDir,
     },
 };
-use std::{path::Path, time::SystemTime};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use std::path::Path;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -163,8 +163,9 @@ fn read(reply: &[u8]) -> Result<Reply<'_>> {
 }
 
 fn published(wire: &WireValues<'_>) -> Result<Published> {
-    let expires_at = wire.expires_at.map(|text| OffsetDateTime::parse(text, &Rfc3339)).transpose();
-    let expires_at = expires_at.map_err(|error| misunderstood(&error.to_string()))?.map(SystemTime::from);
+    let time =
+        |text| clock::parse_rfc3339(text).ok_or_else(|| misunderstood("expires_at is no RFC 3339 time"));
+    let expires_at = wire.expires_at.map(time).transpose()?;
     let secret = |value: &str| value.parse::<Secret>().unwrap_or_else(|never| match never {});
     let values = wire.values.iter().map(|entry| (entry.name.to_owned(), secret(entry.value))).collect();
     let values = Values { generation: wire.generation, expires_at, values };

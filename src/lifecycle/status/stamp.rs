@@ -3,7 +3,6 @@
 use crate::clock;
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 use std::time::SystemTime;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(super) fn serialize<S: Serializer>(at: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&clock::rfc3339(*at))
@@ -14,7 +13,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTi
 }
 
 fn parse<E: Error>(text: &str) -> Result<SystemTime, E> {
-    OffsetDateTime::parse(text, &Rfc3339).map(SystemTime::from).map_err(E::custom)
+    clock::parse_rfc3339(text).ok_or_else(|| E::custom("not an RFC 3339 time"))
 }
 
 pub(super) mod optional {
