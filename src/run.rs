@@ -2,9 +2,9 @@
 
 use crate::{
     clock,
-    config::Config,
+    config::{Config, DEFAULT},
     error::{Class, Error, Result},
-    exchange::{AccessToken, Exchange, entra::Entra},
+    exchange::{self, AccessToken, Exchange},
     http::{self, Client},
     identity::select::{self, Lookup},
     lease,
@@ -15,6 +15,7 @@ use crate::{
         schedule,
         status::{About, AboutCredential},
     },
+    secret::Secret,
     sink::{env_file, publisher::EnvFile, runtime_dir::RuntimeDir},
 };
 use async_trait::async_trait;
@@ -65,7 +66,7 @@ impl Agent {
         directory: Arc<RuntimeDir>,
         watch: impl FnOnce(&About) -> Arc<dyn Watch>,
     ) -> Result<Self> {
-        let gateway = text(&config.gateway.url);
+        let gateway = text(&config.gateway().url);
         env_file::check_value(env_file::GATEWAY_URL, &gateway).map_err(|error| {
             Error::new(Class::Config, "gateway.url holds characters that not every reader of env files takes")
                 .why(error.to_string())
@@ -78,13 +79,16 @@ impl Agent {
             proxy: variable("HTTPS_PROXY"),
             no_proxy: variable("NO_PROXY"),
         })?;
-        let sink = EnvFile::new(Arc::clone(&directory), gateway);
+        let sink = EnvFile::new(Arc::clone(&directory), gateway, further_gateways(config));
         let about = about(config, &sink);
         let watch = watch(&about);
-        let identity = select::source(&config.identity, &http, lookup, config.request_timeout);
-        let entra = Entra::new(&config.entra, &config.identity.audience, identity, &http)?;
-        let exchange: Arc<dyn Exchange> = Arc::new(Watched { inner: entra, watch: Arc::clone(&watch) });
-        let lessors = lease::lessors(config, &exchange, &http)?;
+        let identities = select::sources(config, &http, lookup);
+        let exchanges = exchange::exchanges(config, &identities, &http)?;
+        let watched = exchanges.into_iter().map(|(name, inner)| {
+            let watched: Arc<dyn Exchange> = Arc::new(Watched { inner, watch: Arc::clone(&watch) });
+            (name, watched)
+        });
+        let lessors = lease::lessors(config, &identities, &watched.collect(), &http)?;
         let specs = config.credentials.iter().zip(&lessors);
         let specs =
             specs.map(|(credential, lessor)| Spec { grace: credential.grace, retires: lessor.retires() });
@@ -150,19 +154,25 @@ pub fn directory(config: &Config, xdg_runtime_dir: Option<&Path>) -> Result<Runt
 fn about(config: &Config, sink: &EnvFile) -> About {
     let credentials = config.credentials.iter().map(|credential| AboutCredential {
         name: credential.name.clone(),
-        kind: credential.kind,
-        scope: credential.scope.clone(),
+        kind: credential.target.kind(),
+        scope: credential.target.to_string(),
         env: credential.env.clone(),
     });
     About {
         workspace: config.workspace.clone(),
         pid: std::process::id(),
         env_file: sink.path().display().to_string(),
-        gateway: text(&config.gateway.url),
+        gateway: text(&config.gateway().url),
         started_at: clock::now(),
         private: false,
         credentials: credentials.collect(),
     }
+}
+
+/// The URLs of the gateways that have names, as variables: `APIM_GATEWAY_URL_PARTNER`.
+fn further_gateways(config: &Config) -> Vec<(String, String)> {
+    let named = config.gateways.iter().filter(|(name, _)| *name != DEFAULT);
+    named.map(|(name, gateway)| (env_file::gateway_variable(name), text(&gateway.url))).collect()
 }
 
 /// A base URL as people write it.
@@ -172,17 +182,22 @@ fn text(url: &Url) -> String {
 
 /// Tells of every exchange.
 struct Watched {
-    inner: Entra,
+    inner: Arc<dyn Exchange>,
     watch: Arc<dyn Watch>,
 }
 
 #[async_trait]
 impl Exchange for Watched {
-    async fn exchange(&self, scope: &str) -> Result<AccessToken> {
+    async fn exchange(&self, scope: Option<&str>) -> Result<AccessToken> {
         let start = clock::now();
         let token = self.inner.exchange(scope).await?;
-        self.watch.exchanged(scope, &token, clock::now().duration_since(start).unwrap_or_default());
+        let took = clock::now().duration_since(start).unwrap_or_default();
+        self.watch.exchanged(scope.unwrap_or_default(), &token, took);
         Ok(token)
+    }
+
+    async fn revoke(&self, token: &Secret) -> Result<bool> {
+        self.inner.revoke(token).await
     }
 }
 

@@ -62,6 +62,10 @@ fn render(error: &Error) -> String {
 
 /// Each `NAME.toml` is refused with the words in `NAME.err`. A line `# base` gives it [`BASE`], and `# env: K=V` a
 /// variable. To write the `.err` files anew (and then to read them!): `APIM_AGENT_BLESS=1 cargo test --test config`.
+fn entra(config: &Config) -> &config::Entra {
+    config.exchanges[config::DEFAULT].method.entra().expect("Entra")
+}
+
 #[test]
 fn each_mistake_gets_the_words_that_help() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/config");
@@ -146,13 +150,13 @@ fn the_comments_of_the_example_are_valid_too() {
 fn variables_alone_are_enough_for_one_access_token() {
     let config = Desk::new(None, &BASE).load().expect("valid");
     let [credential] = config.credentials.as_slice() else { panic!("{:?}", config.credentials) };
-    assert_eq!(credential.kind, Kind::AccessToken);
+    assert_eq!(credential.target.kind(), Kind::AccessToken);
     assert_eq!(
-        (credential.scope.as_str(), credential.env.as_str()),
+        (credential.target.to_string().as_str(), credential.env.as_str()),
         ("api://orders/.default", "APIM_ACCESS_TOKEN")
     );
-    assert_eq!(config.gateway.url.as_str(), "https://contoso.azure-api.net/");
-    assert_eq!(config.identity.source, Source::Auto);
+    assert_eq!(config.gateway().url.as_str(), "https://contoso.azure-api.net/");
+    assert_eq!(config.identity().source, Source::Auto);
     assert_eq!((config.workspace.as_str(), config.request_timeout), ("host", Duration::from_secs(10)));
 }
 
@@ -161,10 +165,10 @@ fn a_cloud_sets_what_is_not_set_by_name() {
     let endpoints = |file: &str| {
         let config = Desk::new(Some(file), &BASE).load().expect("valid");
         [
-            config.entra.authority.to_string(),
-            config.arm.url.to_string(),
-            config.arm.scope,
-            config.identity.audience,
+            entra(&config).authority.to_string(),
+            entra(&config).arm.url.to_string(),
+            entra(&config).arm.scope.clone(),
+            entra(&config).audience.clone(),
         ]
     };
     assert_eq!(
@@ -226,9 +230,9 @@ fn overrides_beat_the_environment_and_the_file() {
         ),
     ];
     let config = desk.load().expect("valid");
-    assert_eq!(config.entra.tenant_id, "7a1d0f3c-5b5e-4c0e-9d58-0d5c1e6f2a11");
+    assert_eq!(entra(&config).tenant_id, "7a1d0f3c-5b5e-4c0e-9d58-0d5c1e6f2a11");
     let [key] = config.credentials.as_slice() else { panic!("{:?}", config.credentials) };
-    assert_eq!((key.kind, key.lifetime), (Kind::SubscriptionKey, Duration::from_secs(30)));
+    assert_eq!((key.target.kind(), key.lifetime), (Kind::SubscriptionKey, Duration::from_secs(30)));
     assert_eq!(key.grace, Duration::from_millis(7500), "the default leaves room in a short life");
 
     desk.flags.push(Entry::flag("--set", "gateway.uri", "x"));
@@ -254,7 +258,7 @@ fn relative_paths_begin_where_they_are_written() {
         desk.with(Choice::Usual(Some(Path::new("settings/mine.toml"))), config::load).expect("valid");
     assert_eq!(config.ca_file, Some(home.join("ca.pem")));
     assert_eq!(config.runtime_dir, Some(desk.folder.path().join("run")));
-    assert_eq!(config.identity.bearer_file, Path::new("/abs"));
+    assert_eq!(config.identity().bearer_file, Path::new("/abs"));
 }
 
 #[test]

@@ -12,8 +12,12 @@ use apim_agent::{
     },
     error::{Class, Result},
     exchange::{AccessToken, Exchange},
-    identity::claims::Claims,
-    lease::{Lessor, Released, arm::Arm, subscription_key::SubscriptionKey},
+    identity::{Actor, Subject, claims::Claims},
+    lease::{
+        Lessor, Released,
+        arm::Arm,
+        subscription_key::{SubscriptionKey, Wanted},
+    },
     secret::Secret,
 };
 use async_trait::async_trait;
@@ -77,9 +81,13 @@ impl HttpClient for Azure {
     }
 }
 
+fn subject(claims: Claims) -> Subject {
+    Subject { source: "ona", actor: Actor::Workspace, claims }
+}
+
 #[async_trait]
 impl Exchange for Azure {
-    async fn exchange(&self, _scope: &str) -> Result<AccessToken> {
+    async fn exchange(&self, _scope: Option<&str>) -> Result<AccessToken> {
         let now = clock::unix(clock::now());
         let tenant = &self.world.tenant_id;
         let token = self.keys.sign(&json!({
@@ -90,15 +98,16 @@ impl Exchange for Azure {
         Ok(AccessToken {
             token: Secret::new(token),
             expires_at: clock::from_unix(now + 3600),
+            bearer: true,
             refresh_at: None,
-            subject: Claims {
+            subject: subject(Claims {
                 iss: "i".to_owned(),
                 sub: "s:1".to_owned(),
                 aud: vec![],
                 exp: clock::from_unix(now + 3600),
                 workspace: None,
                 user: Some("ada@example.com".to_owned()),
-            },
+            }),
         })
     }
 }
@@ -123,16 +132,13 @@ fn lessor(azure: &Arc<Azure>, scope: &str) -> SubscriptionKey {
     let transport = Transport::new(Arc::clone(azure) as Arc<dyn HttpClient>);
     let exchange = Arc::clone(azure) as Arc<dyn Exchange>;
     let arm = Arc::new(Arm::over(transport, &arm, &azure.world.service_id(), exchange));
-    let credential = config::Credential {
-        name: "key".to_owned(),
-        kind: config::Kind::SubscriptionKey,
+    let wanted = Wanted {
         scope: scope.to_owned(),
-        env: "KEY".to_owned(),
+        name: "key".to_owned(),
+        workspace: "ws".to_owned(),
         lifetime: Duration::from_hours(1),
-        grace: Duration::ZERO,
-        probe: None,
     };
-    SubscriptionKey::new(arm, None, &credential, "ws")
+    SubscriptionKey::new(arm, None, wanted)
 }
 
 impl Azure {
@@ -161,14 +167,20 @@ async fn a_life_with_three_rotations() {
     for _ in 0..3 {
         let next = lessor.issue().await.expect("a key");
         lessor.probe(&next).await.expect("no probe");
-        assert_eq!((azure.opens(&current.secret).await, azure.opens(&next.secret).await), (200, 200));
+        assert_eq!(
+            (azure.opens(current.text().unwrap()).await, azure.opens(next.text().unwrap()).await),
+            (200, 200)
+        );
         lessor.retire().await.expect("a PATCH");
-        assert_eq!((azure.opens(&current.secret).await, azure.opens(&next.secret).await), (401, 200));
+        assert_eq!(
+            (azure.opens(current.text().unwrap()).await, azure.opens(next.text().unwrap()).await),
+            (401, 200)
+        );
         assert_eq!(azure.seen(), ["Subscription_Update 200"]);
         current = next;
     }
     assert_eq!(lessor.release().await.expect("deleted"), Released::Revoked);
-    assert_eq!(azure.opens(&current.secret).await, 401);
+    assert_eq!(azure.opens(current.text().unwrap()).await, 401);
     assert_eq!(azure.seen(), ["Subscription_Delete 200"]);
 }
 
@@ -179,7 +191,10 @@ async fn a_leftover_is_taken_over_and_a_deleted_one_created_anew() {
     let dead = lessor(&azure, &scope).issue().await.expect("a key");
     let second = lessor(&azure, &scope);
     let lease = second.issue().await.expect("a key");
-    assert_eq!((azure.opens(&dead.secret).await, azure.opens(&lease.secret).await), (401, 200));
+    assert_eq!(
+        (azure.opens(dead.text().unwrap()).await, azure.opens(lease.text().unwrap()).await),
+        (401, 200)
+    );
     assert_eq!(azure.seen()[1..], ["Subscription_CreateOrUpdate 200", "Subscription_Update 200"]);
 
     // A third agent's change makes what we know stale.

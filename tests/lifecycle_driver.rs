@@ -3,13 +3,13 @@
 use apim_agent::{
     clock,
     error::{Class, Error, Result},
-    lease::{Lease, Lessor, Released},
+    lease::{Lease, Lessor, Released, Value},
     lifecycle::{
         driver::{Command, Driver, Entry, Notice, Observer, Outcome, Values},
         machine::{Machine, Phase, Spec},
     },
     secret::Secret,
-    sink::{Set, Sink},
+    sink::{Item, Set, Sink},
 };
 use async_trait::async_trait;
 use std::{
@@ -68,7 +68,7 @@ impl Lessor for Fake {
         self.exists.store(true, SeqCst);
         let now = clock::now();
         Ok(Lease {
-            secret: Secret::new("x".to_owned()),
+            value: Value::Text(Secret::new("x".to_owned())),
             issued_at: now,
             expires_at: now + self.life.unwrap_or(LONG),
             refresh_at: None,
@@ -120,6 +120,10 @@ impl Sink for Shelf {
 
     fn wipe(&mut self) -> Result<()> {
         self.wipes.pop_front().unwrap_or(Ok(()))
+    }
+
+    fn variables(&self, items: &[Item<'_>]) -> Vec<(String, Secret)> {
+        items.iter().map(|item| (item.env.to_owned(), Secret::new("x".to_owned()))).collect()
     }
 
     fn check(&self) -> Result<()> {

@@ -88,18 +88,18 @@ fn the_defaults_are_those_that_one_gets() {
     .unwrap();
     let url = |url: &url::Url| url.as_str().trim_end_matches('/').to_owned();
     let credential = &config.credentials[0];
+    let entra = config.exchanges[config::DEFAULT].method.entra().unwrap();
     let defaults = [
         ("request_timeout", duration::show(config.request_timeout)),
         ("revoke_timeout", duration::show(config.revoke_timeout)),
         ("identity.source", "auto".to_owned()),
-        ("identity.audience", config.identity.audience.clone()),
-        ("identity.url", url(&config.identity.url)),
-        ("identity.bearer_file", config.identity.bearer_file.display().to_string()),
+        ("identity.audience", entra.audience.clone()),
+        ("identity.bearer_file", config.identity().bearer_file.display().to_string()),
         ("identity.variable", config::ID_TOKEN_VARIABLE.to_owned()),
-        ("entra.authority", url(&config.entra.authority)),
-        ("arm.url", url(&config.arm.url)),
-        ("arm.scope", config.arm.scope.clone()),
-        ("credentials.NAME.kind", credential.kind.to_string()),
+        ("entra.authority", url(&entra.authority)),
+        ("arm.url", url(&entra.arm.url)),
+        ("arm.scope", entra.arm.scope.clone()),
+        ("credentials.NAME.kind", credential.target.kind().to_string()),
         ("credentials.NAME.lifetime", duration::show(credential.lifetime)),
     ];
     let rows = table(&readme(), "<!-- settings:");

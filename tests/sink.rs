@@ -2,8 +2,9 @@
 
 use apim_agent::{
     error::{Class, Error},
+    lease::Value,
     secret::Secret,
-    sink::{Set, Sink, publisher::EnvFile, runtime_dir::RuntimeDir},
+    sink::{Item, Set, Sink, publisher::EnvFile, runtime_dir::RuntimeDir},
 };
 use std::{
     fs::{self, File, Permissions},
@@ -45,11 +46,13 @@ fn is_root() -> bool {
 fn publish(sink: &mut EnvFile, generation: u64, key: &str) -> Result<(), Error> {
     let secret = Secret::new(key.to_owned());
     let expires_at = Some(apim_agent::clock::from_unix(1_795_482_000));
-    sink.publish(&Set { generation, expires_at, values: vec![("APIM_SUBSCRIPTION_KEY", &secret)] })
+    let value = Value::Text(secret);
+    let item = Item { name: "partner", env: "APIM_SUBSCRIPTION_KEY", value: &value };
+    sink.publish(&Set { generation, expires_at, items: vec![item], missing: Vec::new() })
 }
 
 fn sink(dir: &Arc<RuntimeDir>) -> EnvFile {
-    EnvFile::new(Arc::clone(dir), "https://contoso.azure-api.net".to_owned())
+    EnvFile::new(Arc::clone(dir), "https://contoso.azure-api.net".to_owned(), Vec::new())
 }
 
 fn names(dir: &Path) -> Vec<String> {

@@ -95,7 +95,7 @@ fn whole_life(
                 };
                 // That of the agent's, which it could be exchanged for more with.
                 child.env_remove(ID_TOKEN_VARIABLE);
-                if let Some(variable) = &config.identity.variable {
+                for variable in config.identities.values().filter_map(|identity| identity.variable.as_ref()) {
                     child.env_remove(variable);
                 }
                 give(&mut child, &gateway, &values);

@@ -135,7 +135,7 @@ async fn foreground(
     let directory = run::directory(config, ambient.xdg_runtime_dir().as_deref())?;
     let leftovers = directory.leftovers().to_vec();
     let agent = Agent::assemble(config, ambient.lookup(), directory, |about| {
-        let usage = timeline::usage(about, config.gateway.probe.as_deref(), config.ca_file.as_deref());
+        let usage = timeline::usage(about, config.gateway().probe.as_deref(), config.ca_file.as_deref());
         let timeline = Timeline::new(about.clone(), Detail::Full { usage }, started);
         timeline.begin(&leftovers, swap_in_use().as_deref());
         Arc::new(timeline)

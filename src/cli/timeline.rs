@@ -189,13 +189,13 @@ impl Watch for Timeline {
     fn exchanged(&self, scope: &str, token: &AccessToken, took: Duration) {
         let now = clock::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let subject = (token.subject.iss.clone(), token.subject.sub.clone());
+        let subject = (token.subject.claims.iss.clone(), token.subject.claims.sub.clone());
         if state.subject.as_ref() != Some(&subject) {
             let (iss, sub) = &subject;
             // The token's issuer is somebody else: what it writes must not steer a terminal.
             let (iss, sub) = (printable(iss, FOREIGN), printable(sub, FOREIGN));
             self.full("identity", &sub);
-            self.full("", &format!("issued by {iss}, until {}", until(token.subject.exp, now)));
+            self.full("", &format!("issued by {iss}, until {}", until(token.subject.claims.exp, now)));
             state.subject = Some(subject);
         }
         if !state.scopes.iter().any(|known| known == scope) {
@@ -230,7 +230,7 @@ impl Watch for Timeline {
                     Released::Revoked => {
                         let how = match kind {
                             Kind::SubscriptionKey => "its subscription is deleted",
-                            Kind::AccessToken => "it is refused from now on",
+                            _ => "it is refused from now on",
                         };
                         self.full("revoked", &format!("{env}: {how}"));
                     }
@@ -254,15 +254,21 @@ pub(super) fn usage(about: &About, probe: Option<&str>, ca_file: Option<&Path>) 
         let ca = ca_file
             .map_or(String::new(), |file| format!("--cacert {} ", quoted(&file.display().to_string())));
         for credential in &about.credentials {
+            let env = &credential.env;
             let header = match credential.kind {
-                Kind::SubscriptionKey => "Ocp-Apim-Subscription-Key: ",
-                Kind::AccessToken => "Authorization: Bearer ",
+                Kind::SubscriptionKey | Kind::Brokered => "Ocp-Apim-Subscription-Key: ",
+                Kind::AccessToken | Kind::IdToken => "Authorization: Bearer ",
+                Kind::VaultCertificate => {
+                    let files = format!("--cert \"${env}_CRT_FILE\" --key \"${env}_KEY_FILE\"");
+                    let _ = writeln!(text, "  curl {ca}{files} \"$APIM_GATEWAY_URL{path}\"");
+                    continue;
+                }
+                Kind::VaultSecret => continue,
             };
             // Through a pipe: every user of the machine can read the arguments of a process, and `printf` is none.
             let _ = writeln!(
                 text,
-                "  printf '{header}%s' \"${}\" | curl {ca}-H @- \"$APIM_GATEWAY_URL{path}\"",
-                credential.env
+                "  printf '{header}%s' \"${env}\" | curl {ca}-H @- \"$APIM_GATEWAY_URL{path}\""
             );
         }
     }

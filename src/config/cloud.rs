@@ -47,6 +47,16 @@ impl Cloud {
         }
     }
 
+    /// What follows a Key Vault's name in its host.
+    /// <https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#dns-suffixes-for-object-identifiers>
+    pub fn vault_suffix(self) -> &'static str {
+        match self {
+            Self::Public => "vault.azure.net",
+            Self::UsGovernment => "vault.usgovcloudapi.net",
+            Self::China => "vault.azure.cn",
+        }
+    }
+
     /// Audience of an id token that Entra exchanges. It differs between the clouds, unlike the rest of a federated
     /// credential. <https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity>
     pub fn audience(self) -> &'static str {

@@ -1,8 +1,8 @@
 //! The file's text to a flat list of settings, each with its line. Pure.
 
 use super::{
-    keys,
-    layers::Entry,
+    keys::{self, Section},
+    layers::{Entered, Entry},
     problem::{Origin, Problem, example},
     unknown::{self, Unknown},
 };
@@ -17,8 +17,8 @@ use toml::{
 pub struct Document {
     /// Its known settings, in its order.
     pub entries: Vec<Entry>,
-    /// The names under `[credentials]`, in its order.
-    pub credentials: Vec<(String, Origin)>,
+    /// The entries of the sections, in its order.
+    pub entered: Entered,
     /// What is wrong with its form: unknown keys, wrong types.
     pub problems: Vec<Problem>,
     /// The first error of TOML itself. The rest is then what could be made out, good enough to find a running agent.
@@ -57,7 +57,9 @@ impl Reader<'_> {
         for (key, value) in in_order(root) {
             let (name, origin) = (key.get_ref().as_ref(), self.origin(key));
             match value.get_ref() {
-                DeValue::Table(table) if name == "credentials" => self.credentials(table),
+                DeValue::Table(table) if let Some(section) = keys::section(name) => {
+                    self.section(section, table);
+                }
                 DeValue::Table(table) if keys::TABLES.contains(&name) => {
                     for item in in_order(table) {
                         self.leaf(&format!("{name}.{}", item.0.get_ref()), item);
@@ -72,20 +74,20 @@ impl Reader<'_> {
         }
     }
 
-    fn credentials(&mut self, table: &DeTable<'_>) {
+    fn section(&mut self, section: &'static Section, table: &DeTable<'_>) {
         for (key, value) in in_order(table) {
             let (name, origin) = (key.get_ref().as_ref(), self.origin(key));
             let DeValue::Table(table) = value.get_ref() else {
-                self.not_a_table(&format!("credentials.{name}"), value.get_ref(), origin);
+                self.not_a_table(&format!("{}.{name}", section.name), value.get_ref(), origin);
                 continue;
             };
-            if let Some(problem) = unknown::credential_name(name, &origin) {
+            if let Some(problem) = unknown::entry_name(section, name, &origin) {
                 self.document.problems.push(problem);
                 continue;
             }
-            self.document.credentials.push((name.to_owned(), origin));
+            self.document.entered.add(section.name, name, origin);
             for item in in_order(table) {
-                self.leaf(&format!("credentials.{name}.{}", item.0.get_ref()), item);
+                self.leaf(&format!("{}.{name}.{}", section.name, item.0.get_ref()), item);
             }
         }
     }
@@ -99,8 +101,9 @@ impl Reader<'_> {
         };
         let origin = self.origin(value);
         let text = match value.get_ref() {
-            DeValue::String(text) if !known.is_list() => Some(text.to_string()),
+            DeValue::String(text) if !known.is_list() && !known.is_flag() => Some(text.to_string()),
             DeValue::Array(items) if known.is_list() => list(items),
+            DeValue::Boolean(flag) if known.is_flag() => Some(flag.to_string()),
             _ => None,
         };
         if let Some(text) = text {
@@ -109,6 +112,7 @@ impl Reader<'_> {
         let (what, wanted) = match value.get_ref() {
             DeValue::Array(_) if known.is_list() => ("holds something else than texts".to_owned(), "texts"),
             other if known.is_list() => (format!("is {}", type_of(other)), "a list of texts"),
+            other if known.is_flag() => (format!("is {}", type_of(other)), "true or false, not"),
             other => (format!("is {}", type_of(other)), "a text"),
         };
         self.document.problems.push(Problem {
@@ -121,7 +125,10 @@ impl Reader<'_> {
     }
 
     fn not_a_table(&mut self, path: &str, value: &DeValue<'_>, origin: Origin) {
-        let header = if path == "credentials" { "credentials.orders" } else { path };
+        let header = match keys::section(path) {
+            Some(section) => format!("{path}.{}", section.example),
+            None => path.to_owned(),
+        };
         self.document.problems.push(Problem {
             key: path.to_owned(),
             origin: Some(origin),

@@ -12,6 +12,9 @@ pub enum Rule {
     HttpsHost,
     /// As `Https`, and plain http to this machine: a workspace's own issuer may be local.
     HttpsOrLoopback,
+    /// `http://host[:port]` of the instance metadata service: a link-local address that never leaves the host, or one of
+    /// this machine.
+    Imds,
 }
 
 /// Reads a base URL. Its path ends in a slash, whichever way it was written: [`under`] and `Url::join` then agree.
@@ -19,6 +22,9 @@ pub enum Rule {
 /// No complaint shows a user name, a password, a query or a fragment: these are where secrets hide in URLs.
 pub fn read(rule: Rule) -> impl Fn(&str) -> Read<Url> {
     move |text| {
+        if rule == Rule::Imds {
+            return imds(text);
+        }
         let host_only = if rule == Rule::HttpsHost { ", with nothing after the host" } else { "" };
         let allowed = format!("allowed is an https URL{host_only}");
         let Ok(mut url) = Url::parse(text) else {
@@ -55,6 +61,17 @@ pub fn read(rule: Rule) -> impl Fn(&str) -> Read<Url> {
         let path = format!("{}/", url.path().trim_end_matches('/'));
         url.set_path(&path);
         Ok(url)
+    }
+}
+
+fn imds(text: &str) -> Read<Url> {
+    let local = |url: &Url| match url.host() {
+        Some(Host::Ipv4(address)) => address.is_link_local() || address.is_loopback(),
+        _ => is_loopback(url),
+    };
+    match Url::parse(text) {
+        Ok(url) if url.scheme() == "http" && is_plain(&url) && url.path() == "/" && local(&url) => Ok(url),
+        _ => Err(Complaint::new("allowed is http to a link-local address or to this machine")),
     }
 }
 

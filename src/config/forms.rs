@@ -1,7 +1,14 @@
 //! The forms of values: each function takes a text and gives the value, or what is allowed and a good example.
 
-use super::{Kind, Source, cloud::Cloud, duration, keys};
+use super::{
+    Kind, Source,
+    cloud::Cloud,
+    duration,
+    endpoint::{self, Rule},
+    keys,
+};
 use std::{ops::RangeInclusive, time::Duration};
+use url::Url;
 
 /// Why a text is not usable.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +45,8 @@ impl Complaint {
 /// A form's answer.
 pub type Read<T> = Result<T, Complaint>;
 
-fn one_of<T: Copy>(text: &str, all: &[(&str, T)]) -> Read<T> {
+/// One of these words.
+pub fn one_of<T: Copy>(text: &str, all: &[(&str, T)]) -> Read<T> {
     if let Some((_, value)) = all.iter().find(|(name, _)| *name == text) {
         return Ok(*value);
     }
@@ -55,7 +63,7 @@ fn one_of<T: Copy>(text: &str, all: &[(&str, T)]) -> Read<T> {
 
 /// A credential kind.
 pub fn kind(text: &str) -> Read<Kind> {
-    one_of(text, &[("access-token", Kind::AccessToken), ("subscription-key", Kind::SubscriptionKey)])
+    one_of(text, &Kind::ALL)
 }
 
 /// An identity source.
@@ -121,6 +129,65 @@ pub fn default_scope(text: &str) -> Read<String> {
         None if is_word(text) => Err(complaint.example(format!("{}/.default", text.trim_end_matches('/')))),
         _ => Err(complaint),
     }
+}
+
+/// A scope of an access token: what the exchange takes is its own business, so only its form is looked at. One that is
+/// nearly Entra's is not meant to be another's.
+pub fn scope(text: &str) -> Read<String> {
+    if text.split(' ').all(is_word) {
+        return Ok(text.to_owned());
+    }
+    Err(Complaint::new("allowed are one scope or several, with a space between"))
+}
+
+/// `true` or `false`.
+pub fn flag(text: &str) -> Read<bool> {
+    one_of(text, &[("true", true), ("false", false)])
+}
+
+/// A list of words, as JSON.
+pub fn words(text: &str) -> Read<Vec<String>> {
+    match serde_json::from_str::<Vec<String>>(text) {
+        Ok(words) if words.iter().all(|word| is_word(word)) && !words.is_empty() => Ok(words),
+        _ => Err(Complaint::new("allowed is a list of texts without spaces")),
+    }
+}
+
+/// A Key Vault: its name, which the cloud makes a URL of, or its URL.
+/// <https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#vault-name-and-object-name>
+pub fn vault(cloud: Cloud) -> impl Fn(&str) -> Read<Url> {
+    move |text| {
+        if text.contains("://") {
+            return endpoint::read(Rule::HttpsHost)(text);
+        }
+        let is_name = (3..=24).contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !text.ends_with('-')
+            && !text.contains("--");
+        if is_name {
+            return endpoint::read(Rule::HttpsHost)(&format!("https://{text}.{}", cloud.vault_suffix()));
+        }
+        Err(Complaint::new(
+            "allowed are a vault's name (3 to 24 letters, digits and hyphens) and its https URL",
+        ))
+    }
+}
+
+/// The name of an object in a Key Vault.
+pub fn vault_name(text: &str) -> Read<String> {
+    if (1..=127).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return Ok(text.to_owned());
+    }
+    Err(Complaint::new("allowed are 1 to 127 letters, digits and hyphens"))
+}
+
+/// The version of an object in a Key Vault.
+pub fn vault_version(text: &str) -> Read<String> {
+    if text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(text.to_owned());
+    }
+    Err(Complaint::new("allowed are 32 hexadecimal digits; without it the current version is taken"))
 }
 
 /// What a subscription opens: a product, an API, or all APIs.

@@ -27,12 +27,35 @@ impl Entry {
     }
 }
 
+/// The names of the entries of each section.
+#[derive(Clone, Debug, Default)]
+pub struct Entered(Vec<(&'static str, String, Origin)>);
+
+impl Entered {
+    /// Adds an entry; one that is there stays as it is.
+    pub fn add(&mut self, section: &'static str, name: &str, origin: Origin) {
+        if !self.0.iter().any(|(of, known, _)| *of == section && known == name) {
+            self.0.push((section, name.to_owned(), origin));
+        }
+    }
+
+    /// The entries of that section, in order.
+    pub fn of(&self, section: &str) -> impl Iterator<Item = (&str, &Origin)> {
+        self.0.iter().filter(move |(of, ..)| *of == section).map(|(_, name, origin)| (name.as_str(), origin))
+    }
+
+    /// Whether there is an entry of that name.
+    pub fn has(&self, section: &str, name: &str) -> bool {
+        self.of(section).any(|(known, _)| known == name)
+    }
+}
+
 /// All layers laid over each other: of each setting the value that counts, and where it came from.
 #[derive(Debug, Default)]
 pub struct Layers {
     settings: BTreeMap<String, Entry>,
-    /// The credentials' names, first those of the file, then those that only flags name.
-    pub credentials: Vec<(String, Origin)>,
+    /// The entries of the sections: first those of the file, then those that only flags name.
+    pub entered: Entered,
     /// That the file is not valid TOML; what else is wrong may then only follow from it.
     pub syntax: Option<Problem>,
     /// What is wrong so far.
@@ -42,16 +65,12 @@ pub struct Layers {
 impl Layers {
     /// Lays `flags` (later ones win) over `env` over `file` over the defaults that depend on the environment.
     pub fn resolve(file: Document, env: &Env, flags: &[Entry], host_name: &str) -> Self {
-        let mut layers = Self {
-            credentials: file.credentials,
-            syntax: file.syntax,
-            problems: file.problems,
-            ..Self::default()
-        };
+        let mut layers =
+            Self { entered: file.entered, syntax: file.syntax, problems: file.problems, ..Self::default() };
         for entry in file.entries {
             layers.put(entry);
         }
-        layers.name_credentials(flags);
+        layers.enter(flags);
         layers.one_from_variables(env);
         layers.environment(env);
         for entry in flags {
@@ -98,20 +117,14 @@ impl Layers {
         }
     }
 
-    /// Credentials that only flags name, such as `--set credentials.orders.scope=…`.
-    fn name_credentials(&mut self, flags: &[Entry]) {
+    /// Entries that only flags name, such as `--set credentials.orders.scope=…`.
+    fn enter(&mut self, flags: &[Entry]) {
         for entry in flags {
-            let Some((name, _)) =
-                keys::credential_path(&entry.path).filter(|_| keys::find(&entry.path).is_some())
-            else {
-                continue;
-            };
-            if self.credentials.iter().any(|(known, _)| known == name) {
-                continue;
-            }
-            match unknown::credential_name(name, &entry.origin) {
+            let known = keys::entry_path(&entry.path).filter(|_| keys::find(&entry.path).is_some());
+            let Some((section, name, _)) = known else { continue };
+            match unknown::entry_name(section, name, &entry.origin) {
                 Some(problem) => self.problems.push(problem),
-                None => self.credentials.push((name.to_owned(), entry.origin.clone())),
+                None => self.entered.add(section.name, name, entry.origin.clone()),
             }
         }
     }
@@ -119,9 +132,10 @@ impl Layers {
     /// With variables alone one access token works. It does not join credentials that are configured: those say
     /// what this repository wants, while variables are often set for a whole organisation.
     fn one_from_variables(&mut self, env: &Env) {
-        let Some(scope) = env.get(keys::SCOPE).filter(|_| self.credentials.is_empty()) else { return };
+        let configured = self.entered.of("credentials").next().is_some();
+        let Some(scope) = env.get(keys::SCOPE).filter(|_| !configured) else { return };
         let origin = Origin::Variable(keys::SCOPE.to_owned());
-        self.credentials.push(("default".to_owned(), origin.clone()));
+        self.entered.add("credentials", "default", origin.clone());
         self.put(Entry { path: "credentials.default.scope".to_owned(), text: scope.to_owned(), origin });
         let (name, origin) = match env.get(keys::ENV) {
             Some(name) => (name, Origin::Variable(keys::ENV.to_owned())),
@@ -134,12 +148,14 @@ impl Layers {
     fn environment(&mut self, env: &Env) {
         let mut names: Vec<String> = Vec::new();
         let paths = keys::KEYS.iter().map(|key| (key.name.to_owned(), key.aliases));
-        let of_credentials = self.credentials.iter().flat_map(|(name, _)| {
-            keys::CREDENTIAL_KEYS
-                .iter()
-                .map(move |key| (format!("credentials.{name}.{}", key.name), key.aliases))
+        let of_entries = keys::SECTIONS.iter().flat_map(|section| {
+            self.entered.of(section.name).flat_map(move |(name, _)| {
+                let path =
+                    move |key: &keys::Key| (format!("{}.{name}.{}", section.name, key.name), key.aliases);
+                section.keys.iter().map(path)
+            })
         });
-        for (path, aliases) in paths.chain(of_credentials).collect::<Vec<_>>() {
+        for (path, aliases) in paths.chain(of_entries).collect::<Vec<_>>() {
             let own = keys::variable(&path);
             let found = std::iter::once(own.as_str())
                 .chain(aliases.iter().copied())
@@ -248,11 +264,11 @@ mod tests {
     fn variables_alone_make_one_credential_and_join_no_others() {
         let env = [("APIM_AGENT_SCOPE", "api://orders/.default")];
         let alone = resolve("", &env, &[]);
-        assert_eq!(alone.credentials.len(), 1);
+        assert_eq!(alone.entered.of("credentials").count(), 1);
         assert_eq!(value(&alone, "credentials.default.env").0, "APIM_ACCESS_TOKEN");
 
         let joined = resolve("[credentials.a]\nscope = \"x\"", &env, &[]);
-        assert_eq!(joined.credentials.len(), 1);
+        assert_eq!(joined.entered.of("credentials").count(), 1);
         assert!(joined.get("credentials.default.scope").is_none());
     }
 
@@ -265,7 +281,7 @@ mod tests {
         ];
         let layers = resolve(file, &[("APIM_AGENT_CREDENTIALS_Z_SCOPE", "5")], &flags);
         assert_eq!(
-            layers.credentials.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            layers.entered.of("credentials").map(|(name, _)| name).collect::<Vec<_>>(),
             ["z", "a", "m"]
         );
         assert_eq!(value(&layers, "credentials.z.scope").0, "5");

@@ -10,11 +10,13 @@
 //! Only [`mod@file`] reads anything from outside; the environment and the current folder come in through [`Inputs`].
 
 pub mod cloud;
+pub mod credential;
 pub mod document;
 pub mod duration;
 pub mod endpoint;
 pub mod env;
 pub mod env_name;
+pub mod exchange;
 pub mod file;
 pub mod forms;
 pub mod keys;
@@ -24,13 +26,16 @@ pub mod source;
 pub mod unknown;
 pub mod validate;
 
+pub use credential::{Credential, Kind, Target};
 pub use env::Env;
+pub use exchange::{Arm, Client, ClientAuth, Entra, Exchange, Method, OnBehalfOf, SamlBearer, TokenExchange};
+pub use keys::DEFAULT;
 pub use layers::Entry;
 pub use source::Source;
 
 use crate::error::{Error, Result};
 use std::{
-    fmt,
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -122,14 +127,12 @@ pub struct Place {
 pub struct Config {
     /// Names this workspace: one agent for each, and part of the names of what it mints.
     pub workspace: String,
-    /// Where the subject token comes from.
-    pub identity: Identity,
-    /// Who exchanges it.
-    pub entra: Entra,
-    /// Azure Resource Manager.
-    pub arm: Arm,
-    /// The APIM gateway.
-    pub gateway: Gateway,
+    /// Where subject tokens come from, by name; [`DEFAULT`] is `[identity]`.
+    pub identities: BTreeMap<String, Identity>,
+    /// Who exchanges them, by name; [`DEFAULT`] is `[entra]`, and only there when something uses it.
+    pub exchanges: BTreeMap<String, Exchange>,
+    /// The APIM gateways, by name; [`DEFAULT`] is `[gateway]`.
+    pub gateways: BTreeMap<String, Gateway>,
     /// What the workspace wants, in the order of the file.
     pub credentials: Vec<Credential>,
     /// A PEM bundle trusted besides the system's roots.
@@ -142,47 +145,52 @@ pub struct Config {
     pub revoke_timeout: Duration,
 }
 
+impl Config {
+    /// `[gateway]`: the one whose URL is published.
+    pub fn gateway(&self) -> &Gateway {
+        // `validate` makes no configuration without it.
+        &self.gateways[DEFAULT]
+    }
+
+    /// `[identity]`.
+    pub fn identity(&self) -> &Identity {
+        // As above.
+        &self.identities[DEFAULT]
+    }
+}
+
 /// The identity source and its settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Which source.
     pub source: Source,
-    /// What the token is asked for; Entra wants `api://AzureADTokenExchange`, national clouds their own.
-    pub audience: String,
-    /// Base URL of the Ona API, such as `https://app.gitpod.io`.
-    pub url: Url,
+    /// What the token is asked for, where that is set; else the audience that the exchange's cloud wants.
+    pub audience: Option<String>,
+    /// `ona`, `gitpod`: base URL of the platform's API, where it is not the usual one.
+    pub url: Option<Url>,
     /// `ona`: the file with the bearer for the API. Default `/usr/local/gitpod/secrets/token`.
     pub bearer_file: PathBuf,
     /// `file`: the file with the id token (also `AZURE_FEDERATED_TOKEN_FILE`).
     pub token_file: Option<PathBuf>,
     /// `env` and `gitlab`: the variable with the id token, if not [`ID_TOKEN_VARIABLE`] and [`GITLAB_VARIABLE`].
     pub variable: Option<String>,
-    /// `command`: the program and its arguments; never empty.
+    /// `command`, `saml`: the program and its arguments; never empty.
     pub command: Option<Vec<String>>,
-}
-
-/// Entra ID: tenant, client and authority.
-#[derive(Clone, Debug)]
-pub struct Entra {
-    /// Tenant id or verified domain.
-    pub tenant_id: String,
-    /// The application's (client) id.
-    pub client_id: String,
-    /// Base URL, such as `https://login.microsoftonline.com`.
+    /// `saml`: the file with the assertion.
+    pub assertion_file: Option<PathBuf>,
+    /// `device-code`, `browser`, `azure-cli`, `azd`: the tenant to sign in at, if not that of `[entra]`.
+    pub tenant_id: Option<String>,
+    /// `device-code`, `browser`: the application to sign in to, if not that of `[entra]`. `managed-identity`: which
+    /// user-assigned identity.
+    pub client_id: Option<String>,
+    /// `device-code`, `browser`: where to sign in, such as `https://login.microsoftonline.com`.
     pub authority: Url,
+    /// `managed-identity`: base URL of the instance metadata service; plain http by its nature.
+    pub imds_url: Url,
 }
 
-/// Azure Resource Manager: endpoint and token scope.
-#[derive(Clone, Debug)]
-pub struct Arm {
-    /// Base URL, such as `https://management.azure.com`.
-    pub url: Url,
-    /// Scope of its access token, such as `https://management.azure.com/.default`.
-    pub scope: String,
-}
-
-/// The APIM gateway and the service behind it.
-#[derive(Clone, Debug)]
+/// An APIM gateway and the service behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
     /// Base URL, such as `https://contoso.azure-api.net`.
     pub url: Url,
@@ -190,43 +198,4 @@ pub struct Gateway {
     pub service: Option<String>,
     /// Path that every credential is probed at unless it names its own.
     pub probe: Option<String>,
-}
-
-/// One entry under `[credentials]`.
-#[derive(Clone, Debug)]
-pub struct Credential {
-    /// The entry's name.
-    pub name: String,
-    /// What it is.
-    pub kind: Kind,
-    /// `access-token`: a scope ending in `/.default`; `subscription-key`: `/products/ID`, `/apis/ID` or `/apis`.
-    pub scope: String,
-    /// The environment variable it is published as.
-    pub env: String,
-    /// `subscription-key`: how long a published key is good for.
-    pub lifetime: Duration,
-    /// `subscription-key`: how long the key before stays good after its successor was published. Shorter than
-    /// `lifetime`; unless set, a minute or a quarter of it, whichever is less.
-    pub grace: Duration,
-    /// Path it is probed at before it is published: its own, else the gateway's.
-    pub probe: Option<String>,
-}
-
-/// Credential kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// An Entra access token.
-    AccessToken,
-    /// An APIM subscription of its own.
-    SubscriptionKey,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AccessToken => "access-token",
-            Self::SubscriptionKey => "subscription-key",
-        })
-    }
 }

@@ -82,9 +82,13 @@ pub fn report(mut problems: Vec<Problem>) -> Error {
 /// An example of setting `path` to `value`, in the way in which it was set.
 pub fn example(origin: Option<&Origin>, path: &str, value: &str) -> String {
     let (table, leaf) = path.rsplit_once('.').unwrap_or(("", path));
-    let is_list = keys::find(path).is_some_and(keys::Key::is_list);
+    let key = keys::find(path);
     // A list is TOML as it stands, and wants quotes in a shell.
-    let (in_file, in_shell) = if is_list { (value.to_owned(), "'") } else { (format!("\"{value}\""), "") };
+    let (in_file, in_shell) = match key {
+        Some(key) if key.is_list() => (value.to_owned(), "'"),
+        Some(key) if key.is_flag() => (value.to_owned(), ""),
+        _ => (format!("\"{value}\""), ""),
+    };
     match origin {
         Some(Origin::File { .. }) => format!("for example: {leaf} = {in_file}"),
         Some(Origin::Variable(name)) => format!("for example: {name}={in_shell}{value}{in_shell}"),

@@ -26,12 +26,24 @@ pub enum Source {
     Buildkite,
     /// `CircleCI`: the CLI `circleci`, or a variable.
     Circleci,
+    /// A SAML 2.0 assertion from a file or a command.
+    Saml,
+    /// The Azure machine's managed identity.
+    ManagedIdentity,
+    /// A person's session of the Azure CLI `az`.
+    AzureCli,
+    /// A person's session of the Azure Developer CLI `azd`.
+    Azd,
+    /// A person signs in on another device.
+    DeviceCode,
+    /// A person signs in in this machine's browser.
+    Browser,
 }
 
 impl Source {
     /// All of them with their names in the configuration; after `auto` in the order in which it looks for them: from what
     /// somebody said on purpose to what the platform has.
-    pub const ALL: [(&'static str, Self); 10] = [
+    pub const ALL: [(&'static str, Self); 16] = [
         ("auto", Self::Auto),
         ("command", Self::Command),
         ("file", Self::File),
@@ -42,7 +54,18 @@ impl Source {
         ("gitlab", Self::Gitlab),
         ("buildkite", Self::Buildkite),
         ("circleci", Self::Circleci),
+        ("saml", Self::Saml),
+        ("managed-identity", Self::ManagedIdentity),
+        ("azure-cli", Self::AzureCli),
+        ("azd", Self::Azd),
+        ("device-code", Self::DeviceCode),
+        ("browser", Self::Browser),
     ];
+
+    /// Whether `auto` looks for it. One that would ask a person for something waits until it is named.
+    pub fn is_found_by_itself(self) -> bool {
+        !matches!(self, Self::Auto | Self::DeviceCode | Self::Browser)
+    }
 
     /// Its name in the configuration.
     pub fn name(self) -> &'static str {

@@ -1,7 +1,7 @@
 //! What to say about a name that is no setting: the nearest one that is, or that it is a secret and in the wrong place.
 
 use super::{
-    keys,
+    keys::{self, Section},
     problem::{Origin, Problem, example},
 };
 
@@ -46,16 +46,22 @@ pub fn problem(kind: Unknown, path: &str, origin: Origin) -> Problem {
     }
 }
 
-/// The complaint about a credential's name that could not be part of a path or of a variable.
-pub fn credential_name(name: &str, origin: &Origin) -> Option<Problem> {
-    let is_fine = (1..=64).contains(&name.len())
+/// The complaint about an entry's name that could not be part of a path or of a variable.
+pub fn entry_name(section: &Section, name: &str, origin: &Origin) -> Option<Problem> {
+    let is_word = (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    (!is_fine).then(|| Problem {
-        key: "credentials".to_owned(),
+    // A credential called so is no table's rival.
+    let is_taken = name == keys::DEFAULT && section.name != "credentials";
+    (!is_word || is_taken).then(|| Problem {
+        key: section.name.to_owned(),
         origin: Some(origin.clone()),
-        what: format!("the credential name {} is not usable", super::problem::shown(name)),
-        allowed: "allowed are 1 to 64 letters (a-z, A-Z), digits, - and _".to_owned(),
-        fix: "for example: [credentials.orders]".to_owned(),
+        what: format!("the name {} under {} is not usable", super::problem::shown(name), section.name),
+        allowed: if is_taken {
+            "it stands for the plain tables".to_owned()
+        } else {
+            "allowed are 1 to 64 letters (a-z, A-Z), digits, - and _".to_owned()
+        },
+        fix: format!("for example: [{}.{}]", section.name, section.example),
     })
 }
 
@@ -75,20 +81,21 @@ pub fn variable(name: &str, known: &[String]) -> Option<Problem> {
 }
 
 fn split(path: &str) -> (&str, &str) {
-    match path.strip_prefix("credentials.") {
-        // Below a credential everything is one level deep: `credentials.NAME.key`.
-        Some(rest) => match rest.split_once('.') {
-            Some((name, leaf)) => (&path[.."credentials.".len() + name.len()], leaf),
-            None => ("credentials", rest),
+    let Some((table, rest)) = path.split_once('.') else { return ("", path) };
+    match keys::section(table) {
+        // Below an entry everything is one level deep: `credentials.NAME.key`.
+        Some(_) => match rest.split_once('.') {
+            Some((name, leaf)) => (&path[..=table.len() + name.len()], leaf),
+            None => (table, rest),
         },
-        None => path.split_once('.').unwrap_or(("", path)),
+        None => (table, rest),
     }
 }
 
 /// The names that are known in `table`, `""` being the top.
 fn siblings(table: &str) -> Vec<&'static str> {
-    if table.starts_with("credentials.") {
-        return keys::CREDENTIAL_KEYS.iter().map(|key| key.name).collect();
+    if let Some(section) = table.split_once('.').and_then(|(section, _)| keys::section(section)) {
+        return section.keys.iter().map(|key| key.name).collect();
     }
     let in_table = |name: &'static str| match name.split_once('.') {
         Some((of, leaf)) => (of == table).then_some(leaf),
@@ -119,15 +126,16 @@ fn suggest(kind: Unknown, table: &str, leaf: &str) -> Option<String> {
 
 fn allowed(kind: Unknown, table: &str) -> String {
     if kind == Unknown::Table {
-        return format!(
-            "allowed are [{}]",
-            keys::TABLES.join("], [").replace("credentials", "credentials.NAME")
-        );
+        let named = |table: &&str| match keys::section(table) {
+            Some(_) => format!("[{table}.NAME]"),
+            None => format!("[{table}]"),
+        };
+        return format!("allowed are {}", keys::TABLES.iter().map(named).collect::<Vec<_>>().join(", "));
     }
     let names = siblings(table);
     match (table, names.is_empty()) {
         ("", _) => format!("allowed outside tables are {}", names.join(", ")),
-        ("credentials", _) => "allowed are tables: [credentials.NAME]".to_owned(),
+        (section, _) if keys::section(section).is_some() => format!("allowed are tables: [{section}.NAME]"),
         (_, true) => format!("there is no table [{}]", readable(table)),
         _ => format!("allowed in [{table}] are {}", names.join(", ")),
     }

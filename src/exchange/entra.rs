@@ -9,7 +9,7 @@ use crate::{
     clock, config,
     error::{Class, Error, Result},
     http::{Client, answer, transport},
-    identity::IdentitySource,
+    identity::{IdentitySource, Proof, Want},
     secret::Secret,
 };
 use async_trait::async_trait;
@@ -42,15 +42,10 @@ pub struct Entra {
 }
 
 impl Entra {
-    /// The exchange at `config.authority`, with assertions from `identity` for `audience`.
+    /// The exchange at `config.authority`, with assertions from `identity`.
     ///
     /// Error: the authority is not https (`Config`).
-    pub fn new(
-        config: &config::Entra,
-        audience: &str,
-        identity: Arc<dyn IdentitySource>,
-        http: &Client,
-    ) -> Result<Self> {
+    pub fn new(config: &config::Entra, identity: Arc<dyn IdentitySource>, http: &Client) -> Result<Self> {
         if config.authority.scheme() != "https" {
             return Err(Error::new(
                 Class::Config,
@@ -62,7 +57,7 @@ impl Entra {
             tenant_id: config.tenant_id.clone(),
             client_id: config.client_id.clone(),
             authority: config.authority.clone(),
-            audience: audience.to_owned(),
+            audience: config.audience.clone(),
             identity,
             http: http.clone(),
         })
@@ -85,17 +80,28 @@ impl Exchange for Entra {
     /// One assertion, one POST. The deadlines are the identity source's and the HTTP client's own.
     ///
     /// The SDK's copies of the assertion and the token, and the HTTP buffers, are freed but not wiped.
-    async fn exchange(&self, scope: &str) -> Result<AccessToken> {
+    async fn exchange(&self, scope: Option<&str>) -> Result<AccessToken> {
+        let scope = scope.ok_or_else(|| {
+            Error::new(Class::Config, "Entra issues no token without a scope")
+                .fix("set the credential's scope, such as api://orders/.default")
+        })?;
         self.http.warm(&self.authority).await;
-        let assertion = self.identity.fetch(&self.audience).await;
-        let assertion = assertion.map_err(|miss| miss.into_error(self.identity.name()))?;
-        let subject = assertion.claims;
+        let want = Want { audience: &self.audience, scope: Some(scope) };
+        let proven = self.identity.prove(&want).await;
+        let (subject, proof) = proven.map_err(|miss| miss.into_error(self.identity.name()))?;
+        let assertion = match proof {
+            Proof::IdToken(token) => token,
+            Proof::Session { token, expires_at, refresh_at } => {
+                return Ok(AccessToken { token, bearer: true, expires_at, refresh_at, subject });
+            }
+            Proof::Saml(_) => todo!("being built"),
+        };
         let presented = Presented {
             tenant_id: self.tenant_id.clone(),
             client_id: self.client_id.clone(),
             audience: self.audience.clone(),
             scope: scope.to_owned(),
-            claims: subject.clone(),
+            claims: subject.claims.clone(),
         };
         let reader = Arc::new(Reader { http: self.http.clone(), presented, granted: Mutex::default() });
 
@@ -104,7 +110,7 @@ impl Exchange for Entra {
         let credential = ClientAssertionCredential::new(
             self.tenant_id.clone(),
             self.client_id.clone(),
-            Assertion(assertion.token),
+            Assertion(assertion),
             Some(self.options(Arc::clone(&reader))),
         )
         .map_err(|error| refused_by_the_sdk(&error))?;
@@ -115,6 +121,7 @@ impl Exchange for Entra {
             reader.take().ok_or_else(|| Error::new(Class::Internal, "a token came without an answer"))?;
         Ok(AccessToken {
             token: Secret::new(token.token.secret().to_owned()),
+            bearer: true,
             expires_at: granted.expires_at,
             refresh_at: granted.refresh_at,
             subject,

@@ -2,7 +2,7 @@
 //! <https://buildkite.com/docs/agent/v3/cli-oidc>
 
 use super::{
-    IdToken, IdentitySource, Miss,
+    IdToken, Miss, TokenSource,
     cli::{Runner, no_tool},
 };
 use async_trait::async_trait;
@@ -21,7 +21,7 @@ impl Buildkite {
 }
 
 #[async_trait]
-impl IdentitySource for Buildkite {
+impl TokenSource for Buildkite {
     fn name(&self) -> &'static str {
         "buildkite"
     }

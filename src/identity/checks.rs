@@ -1,6 +1,6 @@
 //! What is checked of every id token, wherever it comes from.
 
-use super::{IdToken, IdentitySource, Miss};
+use super::{Actor, IdToken, IdentitySource, Miss, Proof, Subject, TokenSource, Want};
 use crate::{
     clock,
     error::{Class, Error, Result},
@@ -12,15 +12,16 @@ use std::time::{Duration, SystemTime};
 pub(super) struct Checked<S>(pub(super) S);
 
 #[async_trait]
-impl<S: IdentitySource> IdentitySource for Checked<S> {
+impl<S: TokenSource> IdentitySource for Checked<S> {
     fn name(&self) -> &'static str {
         self.0.name()
     }
 
-    async fn fetch(&self, audience: &str) -> Result<IdToken, Miss> {
-        let token = self.0.fetch(audience).await?;
-        check(&token, self.name(), audience, clock::now()).map_err(Miss::Broken)?;
-        Ok(token)
+    async fn prove(&self, want: &Want<'_>) -> Result<(Subject, Proof), Miss> {
+        let token = self.0.fetch(want.audience).await?;
+        check(&token, self.name(), want.audience, clock::now()).map_err(Miss::Broken)?;
+        let subject = Subject { source: self.name(), actor: Actor::Workspace, claims: token.claims };
+        Ok((subject, Proof::IdToken(token.token)))
     }
 }
 

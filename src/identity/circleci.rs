@@ -2,7 +2,7 @@
 //! audience the organisation has fixed. <https://circleci.com/docs/oidc-tokens-with-custom-claims>
 
 use super::{
-    IdToken, IdentitySource, Miss, claims,
+    IdToken, Miss, TokenSource, claims,
     cli::{Runner, no_tool},
 };
 use async_trait::async_trait;
@@ -25,7 +25,7 @@ impl CircleCi {
 }
 
 #[async_trait]
-impl IdentitySource for CircleCi {
+impl TokenSource for CircleCi {
     fn name(&self) -> &'static str {
         "circleci"
     }

@@ -1,6 +1,6 @@
 //! Source `command`: the id token that a command of your own prints.
 
-use super::{IdToken, IdentitySource, Miss, process};
+use super::{IdToken, Miss, TokenSource, process};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Command {
 }
 
 #[async_trait]
-impl IdentitySource for Command {
+impl TokenSource for Command {
     fn name(&self) -> &'static str {
         "command"
     }

@@ -1,6 +1,6 @@
 //! Source `env`: an id token in an environment variable, as GitLab's `id_tokens` put it there.
 
-use super::{IdToken, IdentitySource, Miss, claims, select::Lookup};
+use super::{IdToken, Miss, TokenSource, claims, select::Lookup};
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
@@ -18,7 +18,7 @@ impl Env {
 }
 
 #[async_trait]
-impl IdentitySource for Env {
+impl TokenSource for Env {
     fn name(&self) -> &'static str {
         "env"
     }

@@ -1,6 +1,6 @@
 //! Source `file`: an id token that somebody else keeps fresh in a file, such as Kubernetes.
 
-use super::{IdToken, IdentitySource, Miss, claims, read::secret_file};
+use super::{IdToken, Miss, TokenSource, claims, read::secret_file};
 use crate::error::{Class, Error};
 use async_trait::async_trait;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ impl File {
 }
 
 #[async_trait]
-impl IdentitySource for File {
+impl TokenSource for File {
     fn name(&self) -> &'static str {
         "file"
     }

@@ -3,7 +3,7 @@
 //! `GET $ACTIONS_ID_TOKEN_REQUEST_URL&audience=…`, with the bearer in `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
 //! <https://docs.github.com/actions/reference/security/oidc>
 
-use super::{IdToken, IdentitySource, Miss, claims, cli::Runner, refusal};
+use super::{IdToken, Miss, TokenSource, claims, cli::Runner, refusal};
 use crate::{
     clock,
     config::endpoint,
@@ -127,7 +127,7 @@ struct Refusal {
 }
 
 #[async_trait]
-impl IdentitySource for GitHubActions {
+impl TokenSource for GitHubActions {
     fn name(&self) -> &'static str {
         "github-actions"
     }

@@ -1,7 +1,7 @@
 //! Source `gitlab`: the id token that GitLab CI puts into a variable which the job names under `id_tokens`.
 //! <https://docs.gitlab.com/ci/secrets/id_token_authentication/>
 
-use super::{IdToken, IdentitySource, Miss, claims, cli::Runner};
+use super::{IdToken, Miss, TokenSource, claims, cli::Runner};
 use crate::error::{Class, Error};
 use async_trait::async_trait;
 use zeroize::Zeroizing;
@@ -22,7 +22,7 @@ impl GitLab {
 }
 
 #[async_trait]
-impl IdentitySource for GitLab {
+impl TokenSource for GitLab {
     fn name(&self) -> &'static str {
         "gitlab"
     }

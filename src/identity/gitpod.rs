@@ -1,7 +1,7 @@
 //! Source `gitpod`: the id token that Gitpod Classic's `gp idp token` prints.
 
 use super::{
-    IdToken, IdentitySource, Miss,
+    IdToken, Miss, TokenSource,
     cli::{Runner, no_tool},
 };
 use crate::error::Error;
@@ -23,7 +23,7 @@ impl Gitpod {
 }
 
 #[async_trait]
-impl IdentitySource for Gitpod {
+impl TokenSource for Gitpod {
     fn name(&self) -> &'static str {
         "gitpod"
     }

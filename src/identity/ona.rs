@@ -4,7 +4,7 @@
 //! each environment's file system. Where that file is not to be seen, as in a nested container, the CLI asks in our place:
 //! `ona idp token`, formerly `gitpod idp token`.
 
-use super::{IdToken, IdentitySource, Miss, claims, cli::Runner, read::secret_file, refusal};
+use super::{IdToken, Miss, TokenSource, claims, cli::Runner, read::secret_file, refusal};
 use crate::{
     clock,
     config::endpoint,
@@ -15,11 +15,15 @@ use ::http::{HeaderValue, Request, Response, StatusCode, header};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Deserialize;
-use std::{path::PathBuf, time::SystemTime};
+use std::{path::PathBuf, sync::LazyLock, time::SystemTime};
 use url::Url;
 use zeroize::Zeroizing;
 
 const MARK: &str = "GITPOD_ENVIRONMENT_ID";
+
+/// Where Ona is.
+static USUAL: LazyLock<Url> =
+    LazyLock::new(|| Url::parse("https://app.gitpod.io").expect("a constant that is a URL"));
 
 const METHOD: &str = "api/gitpod.v1.IdentityService/GetIDToken";
 
@@ -33,9 +37,10 @@ pub struct Ona {
 }
 
 impl Ona {
-    /// The source at `url`, such as `https://app.gitpod.io`, with the bearer in `bearer_file`; without that file, what
-    /// `runner` finds.
-    pub fn new(url: &Url, bearer_file: PathBuf, http: client::Client, runner: Runner) -> Self {
+    /// The source at `url`, unless that is `https://app.gitpod.io`, with the bearer in `bearer_file`; without that file,
+    /// what `runner` finds.
+    pub fn new(url: Option<&Url>, bearer_file: PathBuf, http: client::Client, runner: Runner) -> Self {
+        let url = url.unwrap_or(&USUAL);
         let host = url.host_str().unwrap_or_default().to_owned();
         Self { url: endpoint::under(url, METHOD), host, bearer_file, http, runner }
     }
@@ -142,7 +147,7 @@ struct Refusal {
 }
 
 #[async_trait]
-impl IdentitySource for Ona {
+impl TokenSource for Ona {
     fn name(&self) -> &'static str {
         "ona"
     }
@@ -168,7 +173,7 @@ mod tests {
     fn source(server: &Server, folder: &tempfile::TempDir) -> Ona {
         let path = folder.path().join("bearer");
         std::fs::write(&path, "the-bearer\n").unwrap();
-        Ona::new(&server.url, path, server.client(), runner(&[]))
+        Ona::new(Some(&server.url), path, server.client(), runner(&[]))
     }
 
     #[tokio::test]

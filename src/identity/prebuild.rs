@@ -1,6 +1,6 @@
 //! Prebuilds get no credential: their disk becomes a snapshot that others start from. Whatever the source, in one place.
 
-use super::{IdToken, IdentitySource, Miss, read::secret_file, select::Lookup};
+use super::{IdentitySource, Miss, Proof, Subject, Want, read::secret_file, select::Lookup};
 use crate::error::{Class, Error, Result};
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -35,7 +35,7 @@ impl<S: IdentitySource> IdentitySource for NotInPrebuild<S> {
         self.source.name()
     }
 
-    async fn fetch(&self, audience: &str) -> Result<IdToken, Miss> {
+    async fn prove(&self, want: &Want<'_>) -> Result<(Subject, Proof), Miss> {
         if let Some((sign, fix)) = sign(&self.lookup, &self.codespaces_file).await {
             return Err(Miss::Broken(
                 Error::new(Class::Denied, "this is a prebuild, which gets no credentials")
@@ -43,7 +43,7 @@ impl<S: IdentitySource> IdentitySource for NotInPrebuild<S> {
                     .fix(fix),
             ));
         }
-        self.source.fetch(audience).await
+        self.source.prove(want).await
     }
 }
 
@@ -91,14 +91,16 @@ async fn says_so(path: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::identity::{
+        checks::Checked,
         env::Env,
         testing::{broken, lookup, not_here},
     };
 
-    async fn fetch(variables: &[(&str, &str)], file: &Path) -> Result<IdToken, Miss> {
+    async fn fetch(variables: &[(&str, &str)], file: &Path) -> Result<(Subject, Proof), Miss> {
         let lookup = lookup(variables);
-        let source = Env::new("NOT_SET".to_owned(), lookup.clone());
-        NotInPrebuild { source, lookup, codespaces_file: file.to_owned() }.fetch("a").await
+        let source = Checked(Env::new("NOT_SET".to_owned(), lookup.clone()));
+        let want = Want { audience: "a", scope: None };
+        NotInPrebuild { source, lookup, codespaces_file: file.to_owned() }.prove(&want).await
     }
 
     #[tokio::test]

@@ -1,28 +1,31 @@
 //! Which source, and `auto`.
 
 use super::{
-    IdToken, IdentitySource, Miss, buildkite::Buildkite, checks::Checked, circleci::CircleCi, cli::Runner,
-    command::Command, env::Env, file::File, github_actions::GitHubActions, gitlab::GitLab, gitpod::Gitpod,
-    ona::Ona, prebuild::NotInPrebuild,
+    IdentitySource, Miss, Proof, Subject, TokenSource, Want, buildkite::Buildkite, checks::Checked,
+    circleci::CircleCi, cli::Runner, command::Command, env::Env, file::File, github_actions::GitHubActions,
+    gitlab::GitLab, gitpod::Gitpod, ona::Ona, prebuild::NotInPrebuild,
 };
 use crate::{
-    config::{GITLAB_VARIABLE, ID_TOKEN_VARIABLE, Identity, Source},
+    config::{Config, GITLAB_VARIABLE, ID_TOKEN_VARIABLE, Identity, Source},
     http::Client,
 };
 use async_trait::async_trait;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How variables are looked up. The ambient environment is read in one place, by the command line; here it is a value.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
+/// The sources of all identities of `config`, by name.
+pub fn sources(config: &Config, http: &Client, lookup: &Lookup) -> BTreeMap<String, Arc<dyn IdentitySource>> {
+    let source = |(name, identity): (&String, &Identity)| {
+        (name.clone(), source(identity, http, lookup, config.request_timeout))
+    };
+    config.identities.iter().map(source).collect()
+}
+
 /// The source that the configuration names. Its tokens are checked: not expired, and for the audience asked. In a prebuild
 /// it refuses. `deadline` is for a command that gives a token; requests have that of `http`.
-pub fn source(
-    config: &Identity,
-    http: &Client,
-    lookup: &Lookup,
-    deadline: Duration,
-) -> Arc<dyn IdentitySource> {
+fn source(config: &Identity, http: &Client, lookup: &Lookup, deadline: Duration) -> Arc<dyn IdentitySource> {
     let runner = Runner { lookup: Arc::clone(lookup), deadline };
     let chosen = one(config.source, config, http, &runner);
     Arc::new(NotInPrebuild::new(chosen, lookup))
@@ -34,23 +37,29 @@ fn one(source: Source, config: &Identity, http: &Client, runner: &Runner) -> Box
     let (http, runner) = (http.clone(), runner.clone());
     match source {
         Source::Auto => {
-            let others =
-                Source::ALL.into_iter().map(|(_, source)| source).filter(|source| *source != Source::Auto);
+            let others = Source::ALL.into_iter().map(|(_, source)| source);
+            let others = others.filter(|source| source.is_found_by_itself());
             Box::new(Auto(others.map(|source| one(source, config, &http, &runner)).collect()))
         }
         Source::Command => checked(Command::new(config.command.clone(), runner.deadline)),
         Source::File => checked(File::new(config.token_file.clone())),
         Source::Env => checked(Env::new(variable(ID_TOKEN_VARIABLE), runner.lookup)),
-        Source::Ona => checked(Ona::new(&config.url, config.bearer_file.clone(), http, runner)),
+        Source::Ona => checked(Ona::new(config.url.as_ref(), config.bearer_file.clone(), http, runner)),
         Source::Gitpod => checked(Gitpod::new(runner)),
         Source::GithubActions => checked(GitHubActions::new(runner, http)),
         Source::Gitlab => checked(GitLab::new(variable(GITLAB_VARIABLE), runner)),
         Source::Buildkite => checked(Buildkite::new(runner)),
         Source::Circleci => checked(CircleCi::new(runner)),
+        Source::Saml
+        | Source::ManagedIdentity
+        | Source::AzureCli
+        | Source::Azd
+        | Source::DeviceCode
+        | Source::Browser => todo!("being built"),
     }
 }
 
-fn checked(source: impl IdentitySource + 'static) -> Box<dyn IdentitySource> {
+fn checked(source: impl TokenSource + 'static) -> Box<dyn IdentitySource> {
     Box::new(Checked(source))
 }
 
@@ -66,10 +75,10 @@ impl IdentitySource for Auto {
         "auto"
     }
 
-    async fn fetch(&self, audience: &str) -> Result<IdToken, Miss> {
+    async fn prove(&self, want: &Want<'_>) -> Result<(Subject, Proof), Miss> {
         let mut looked_for = Vec::new();
         for source in &self.0 {
-            match source.fetch(audience).await {
+            match source.prove(want).await {
                 Err(Miss::NotHere(what)) => looked_for.push(format!("{}: {what}", source.name())),
                 found_or_broken => {
                     tracing::debug!("identity source auto took {}", source.name());
@@ -103,12 +112,17 @@ mod tests {
     ) -> Arc<dyn IdentitySource> {
         let config = Identity {
             source: Source::Auto,
-            audience: "a".to_owned(),
-            url: "https://127.0.0.1:1/".parse().unwrap(),
+            audience: None,
+            url: Some("https://127.0.0.1:1/".parse().unwrap()),
             bearer_file: folder.path().join("bearer"),
             token_file: with_file.then(|| folder.path().join("token")),
             variable: Some("ID".to_owned()),
             command: None,
+            assertion_file: None,
+            tenant_id: None,
+            client_id: None,
+            authority: "https://127.0.0.1:1/".parse().unwrap(),
+            imds_url: "http://127.0.0.1:1/".parse().unwrap(),
         };
         let lookup: Lookup = Arc::new(move |name| variable.clone().filter(|_| name == "ID"));
         source(&config, &Client::new(&Options::default()).unwrap(), &lookup, Duration::from_mins(1))
@@ -119,15 +133,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), token("file")).unwrap();
         for (with_file, sub) in [(true, "file"), (false, "env")] {
-            let found = auto(&folder, with_file, Some(token("env"))).fetch("a").await;
-            assert_eq!(found.map_err(|_| "no token").unwrap().claims.sub, sub);
+            let found = auto(&folder, with_file, Some(token("env")))
+                .prove(&Want { audience: "a", scope: None })
+                .await;
+            assert_eq!(found.map_err(|_| "no token").unwrap().0.claims.sub, sub);
         }
     }
 
     #[tokio::test]
     async fn auto_says_what_it_looked_for() {
         let folder = tempfile::tempdir().unwrap();
-        let looked_for = not_here(auto(&folder, false, None).fetch("a").await);
+        let looked_for =
+            not_here(auto(&folder, false, None).prove(&Want { audience: "a", scope: None }).await);
         let bearer = folder.path().join("bearer").display().to_string();
         assert_eq!(
             looked_for,
@@ -146,9 +163,12 @@ mod tests {
     #[tokio::test]
     async fn auto_stops_at_a_broken_one() {
         let folder = tempfile::tempdir().unwrap();
-        let error = broken(auto(&folder, true, Some(token("env"))).fetch("a").await);
+        let error =
+            broken(auto(&folder, true, Some(token("env"))).prove(&Want { audience: "a", scope: None }).await);
         assert!(error.what.ends_with("does not exist"), "{error}");
-        let error = broken(auto(&folder, false, Some(token("env"))).fetch("another").await);
+        let error = broken(
+            auto(&folder, false, Some(token("env"))).prove(&Want { audience: "another", scope: None }).await,
+        );
         assert_eq!(error.what, "the id token from source env is for another audience");
     }
 }

@@ -1,6 +1,6 @@
 //! Tokens for tests, well formed and signed by nobody, and surroundings for their sources.
 
-use super::{IdToken, Miss, cli::Runner, select::Lookup};
+use super::{Miss, cli::Runner, select::Lookup};
 use crate::error::Error;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -19,7 +19,7 @@ pub(crate) fn jwt_of(header: &str, payload: &str) -> String {
 }
 
 /// The error of a source that is here and failed.
-pub(crate) fn broken(result: Result<IdToken, Miss>) -> Error {
+pub(crate) fn broken<T>(result: Result<T, Miss>) -> Error {
     match result {
         Err(Miss::Broken(error)) => error,
         Err(Miss::NotHere(what)) => panic!("not here: {what}"),
@@ -28,7 +28,7 @@ pub(crate) fn broken(result: Result<IdToken, Miss>) -> Error {
 }
 
 /// What a source that is not here says.
-pub(crate) fn not_here(result: Result<IdToken, Miss>) -> String {
+pub(crate) fn not_here<T>(result: Result<T, Miss>) -> String {
     match result {
         Err(Miss::NotHere(what)) => what,
         Err(Miss::Broken(error)) => panic!("broken: {error}"),

@@ -1,7 +1,7 @@
 //! Kind `access-token`: an Entra token for an API behind the gateway. It cannot be revoked and merely expires.
 
 use super::{
-    Lease, Lessor, Released,
+    Lease, Lessor, Released, Value,
     probe::{Presented, Probe},
 };
 use crate::{clock, error::Result, exchange::Exchange};
@@ -35,10 +35,10 @@ impl Lessor for AccessToken {
         }
         // Taken before the request: a token must not pass for younger than it is.
         let issued_at = clock::now();
-        let token = self.exchange.exchange(&self.scope).await?;
+        let token = self.exchange.exchange(Some(&self.scope)).await?;
         self.issued.store(true, Ordering::Relaxed);
         Ok(Lease {
-            secret: token.token,
+            value: Value::Text(token.token),
             issued_at,
             expires_at: token.expires_at,
             refresh_at: token.refresh_at,
@@ -46,9 +46,9 @@ impl Lessor for AccessToken {
     }
 
     async fn probe(&self, lease: &Lease) -> Result<()> {
-        match &self.probe {
-            Some(probe) => probe.check(Presented::Token, &lease.secret).await,
-            None => Ok(()),
+        match (&self.probe, lease.text()) {
+            (Some(probe), Some(token)) => probe.check(Presented::Token, token).await,
+            _ => Ok(()),
         }
     }
 
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(lessor.release().await.expect("no call"), Released::Nothing);
         let one = lessor.issue().await.expect("token");
         let two = lessor.issue().await.expect("token");
-        assert!(one.secret.expose() != two.secret.expose());
+        assert!(one.text().unwrap().expose() != two.text().unwrap().expose());
         assert!(one.expires_at > one.issued_at);
         lessor.probe(&two).await.expect("no probe path");
         assert!(!lessor.retires());

@@ -42,7 +42,7 @@ impl Bearer {
         {
             return Ok(Arc::clone(&cached.token));
         }
-        let token = Arc::new(self.exchange.exchange(&self.scope).await?);
+        let token = Arc::new(self.exchange.exchange(Some(&self.scope)).await?);
         *cached = Some(Cached { token: Arc::clone(&token), fetched_at });
         Ok(token)
     }

@@ -6,7 +6,7 @@ use crate::{
     clock, config,
     error::{Class, Error, Result},
     exchange::{AccessToken, Exchange},
-    identity::claims::Claims,
+    identity::{Actor, Subject, claims::Claims},
     secret::Secret,
 };
 use async_trait::async_trait;
@@ -41,15 +41,19 @@ impl FakeExchange {
     }
 }
 
+fn subject(claims: Claims) -> Subject {
+    Subject { source: "ona", actor: Actor::Workspace, claims }
+}
+
 #[async_trait]
 impl Exchange for FakeExchange {
-    async fn exchange(&self, scope: &str) -> Result<AccessToken> {
+    async fn exchange(&self, scope: Option<&str>) -> Result<AccessToken> {
         if let Some(error) = self.fails.lock().expect("no panic").clone() {
             return Err(error);
         }
         let number = {
             let mut scopes = self.scopes.lock().expect("no panic");
-            scopes.push(scope.to_owned());
+            scopes.push(scope.unwrap_or_default().to_owned());
             scopes.len()
         };
         // Somebody else gets to run, as with a real network.
@@ -58,15 +62,16 @@ impl Exchange for FakeExchange {
         Ok(AccessToken {
             token: Secret::new(format!("token-{number}")),
             expires_at,
+            bearer: true,
             refresh_at: None,
-            subject: Claims {
+            subject: subject(Claims {
                 iss: "https://app.gitpod.io".to_owned(),
                 sub: "org:1/project:2".to_owned(),
                 aud: vec!["api://AzureADTokenExchange".to_owned()],
                 exp: expires_at,
                 workspace: None,
                 user: Some("ada@example.com".to_owned()),
-            },
+            }),
         })
     }
 }

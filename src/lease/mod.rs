@@ -16,9 +16,9 @@ pub mod verdict;
 mod wire_tests;
 
 use crate::{
-    config::{Config, Credential, Kind},
+    config::{Config, Target},
     error::{Class, Error, Result},
-    exchange::Exchange,
+    exchange::{Exchange, Identities},
     http,
     secret::Secret,
 };
@@ -26,19 +26,49 @@ use access_token::AccessToken;
 use arm::Arm;
 use async_trait::async_trait;
 use probe::Probe;
-use std::{sync::Arc, time::SystemTime};
-use subscription_key::SubscriptionKey;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+    time::SystemTime,
+};
+use subscription_key::{SubscriptionKey, Wanted};
 
 /// One issued value.
 pub struct Lease {
     /// What the workspace gets.
-    pub secret: Secret,
+    pub value: Value,
     /// When it was issued.
     pub issued_at: SystemTime,
     /// After this it must not be published.
     pub expires_at: SystemTime,
     /// When the issuer wants it renewed, where it says so.
     pub refresh_at: Option<SystemTime>,
+}
+
+impl Lease {
+    /// The text, where it is one.
+    pub fn text(&self) -> Option<&Secret> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            Value::Files(_) => None,
+        }
+    }
+}
+
+/// What the workspace gets.
+pub enum Value {
+    /// A text, for the credential's variable. A sink that cannot write it there as it stands puts it into a file.
+    Text(Secret),
+    /// Files that belong together, such as a certificate and its key.
+    Files(Vec<Part>),
+}
+
+/// One file of a value.
+pub struct Part {
+    /// What distinguishes it from the others: `crt` makes the file `NAME.crt` and the variable `ENV_CRT_FILE`.
+    pub extension: &'static str,
+    /// Its content.
+    pub content: Secret,
 }
 
 /// How a credential ended.
@@ -74,34 +104,63 @@ pub trait Lessor: Send + Sync {
     async fn release(&self) -> Result<Released>;
 }
 
-/// The lessors of all credentials of `config`, in its order. They share one client for ARM, so one token for it.
-///
-/// Errors: a `subscription-key` without `gateway.service` (`Config`).
+/// The lessors of all credentials of `config`, in its order. Those that go to the same APIM service by the same exchange
+/// share one client for ARM, so one token for it.
 pub fn lessors(
     config: &Config,
-    exchange: &Arc<dyn Exchange>,
+    identities: &Identities,
+    exchanges: &BTreeMap<String, Arc<dyn Exchange>>,
     http: &http::Client,
 ) -> Result<Vec<Arc<dyn Lessor>>> {
-    let arm = config.gateway.service.as_deref().map(|service| {
-        let exchange = Arc::clone(exchange);
-        Arc::new(Arm::new(&config.arm, service, exchange, http.clone()))
-    });
-    let lessor = |credential: &Credential| -> Result<Arc<dyn Lessor>> {
-        let path = credential.probe.as_deref().or(config.gateway.probe.as_deref());
-        let probe = path.map(|path| Probe::new(&config.gateway.url, path, http.clone()));
-        Ok(match credential.kind {
-            Kind::AccessToken => Arc::new(AccessToken::new(Arc::clone(exchange), &credential.scope, probe)),
-            Kind::SubscriptionKey => {
-                let arm = arm.as_ref().map(Arc::clone).ok_or_else(|| no_service(&credential.name))?;
-                Arc::new(SubscriptionKey::new(arm, probe, credential, &config.workspace))
+    let mut arms = BTreeMap::new();
+    let mut lessors: Vec<Arc<dyn Lessor>> = Vec::new();
+    for credential in &config.credentials {
+        // `validate` accepts no name that is not there.
+        let gateway = &config.gateways[&credential.gateway];
+        let probe = credential.probe.as_deref().map(|path| Probe::new(&gateway.url, path, http.clone()));
+        let exchange = |name: &str| Arc::clone(&exchanges[name]);
+        lessors.push(match &credential.target {
+            Target::AccessToken { exchange: name, scope } => {
+                Arc::new(AccessToken::new(exchange(name), scope, probe))
             }
-        })
-    };
-    config.credentials.iter().map(lessor).collect()
+            Target::SubscriptionKey { exchange: name, scope } => {
+                let arm = match arms.entry((name, &credential.gateway)) {
+                    Entry::Occupied(arm) => Arc::clone(arm.get()),
+                    Entry::Vacant(place) => {
+                        let service =
+                            gateway.service.as_deref().ok_or_else(|| no_service(&credential.name))?;
+                        let entra = config.exchanges[name].method.entra();
+                        let arm = &entra.ok_or_else(|| no_service(&credential.name))?.arm;
+                        Arc::clone(place.insert(Arc::new(Arm::new(
+                            arm,
+                            service,
+                            exchange(name),
+                            http.clone(),
+                        ))))
+                    }
+                };
+                let wanted = Wanted {
+                    scope: scope.clone(),
+                    name: credential.name.clone(),
+                    workspace: config.workspace.clone(),
+                    lifetime: credential.lifetime,
+                };
+                Arc::new(SubscriptionKey::new(arm, probe, wanted))
+            }
+            Target::IdToken { .. }
+            | Target::VaultSecret(_)
+            | Target::VaultCertificate(_)
+            | Target::Brokered { .. } => {
+                let _ = identities;
+                todo!("being built")
+            }
+        });
+    }
+    Ok(lessors)
 }
 
 fn no_service(credential: &str) -> Error {
     Error::new(Class::Config, format!("credentials.{credential} needs gateway.service"))
-        .why("a subscription key is created at the APIM service's management API")
+        .why("a subscription key is created at the APIM service's management API, with a token of Entra's")
         .fix("set gateway.service to the resource id: az apim show -n NAME -g GROUP --query id")
 }

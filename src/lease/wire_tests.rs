@@ -5,10 +5,9 @@ use super::{
     arm::Arm,
     fake::{FakeExchange, SERVICE},
     probe::Probe,
-    subscription_key::SubscriptionKey,
+    subscription_key::{SubscriptionKey, Wanted},
 };
 use crate::{
-    config,
     error::Class,
     exchange::Exchange,
     http::testing::{Reply, Server, answer},
@@ -30,24 +29,16 @@ async fn arm() -> Server {
 }
 
 fn lessor(arm: &Server, gateway: &Server) -> SubscriptionKey {
-    let config = config::Arm { url: arm.url.clone(), scope: "https://arm.example/.default".to_owned() };
+    let config = crate::config::Arm { url: arm.url.clone(), scope: "https://arm.example/.default".to_owned() };
     let exchange = Arc::new(FakeExchange::default()) as Arc<dyn Exchange>;
     let arm = Arc::new(Arm::new(&config, SERVICE, exchange, arm.client()));
-    let credential = config::Credential {
-        name: "partner".to_owned(),
-        kind: config::Kind::SubscriptionKey,
+    let wanted = Wanted {
         scope: "/apis".to_owned(),
-        env: "PARTNER_KEY".to_owned(),
+        name: "partner".to_owned(),
+        workspace: "ws-1".to_owned(),
         lifetime: Duration::from_hours(1),
-        grace: Duration::ZERO,
-        probe: None,
     };
-    SubscriptionKey::new(
-        arm,
-        Some(Probe::new(&gateway.url, "/echo?x=1", gateway.client())),
-        &credential,
-        "ws-1",
-    )
+    SubscriptionKey::new(arm, Some(Probe::new(&gateway.url, "/echo?x=1", gateway.client())), wanted)
 }
 
 #[tokio::test]
@@ -63,7 +54,7 @@ async fn a_life_takes_one_connection_to_each_service() {
     let error = lessor.probe(&lease).await.expect_err("not known yet");
     assert_eq!(error.class, Class::TryAgain);
     assert!(
-        !error.to_string().contains(lease.secret.expose()) && !error.to_string().contains("x=1"),
+        !error.to_string().contains(lease.text().unwrap().expose()) && !error.to_string().contains("x=1"),
         "{error}"
     );
     lessor.probe(&lease).await.expect("known");
@@ -80,13 +71,13 @@ async fn a_life_takes_one_connection_to_each_service() {
     assert_eq!(lines, [format!("PUT {path}"), format!("PATCH {path}"), format!("DELETE {path}")]);
     let seen = arm.seen();
     assert!(seen[1].head.to_ascii_lowercase().contains("if-match: \"aaaaaaaaaae=\""), "{}", seen[1].head);
-    assert!(seen[0].body.contains(lease.secret.expose()));
+    assert!(seen[0].body.contains(lease.text().unwrap().expose()));
     assert!(gateway.seen()[0].head.starts_with("GET /echo?x=1 HTTP/1.1"));
     assert!(
         gateway.seen()[0]
             .head
             .to_ascii_lowercase()
-            .contains(&format!("ocp-apim-subscription-key: {}", lease.secret.expose()))
+            .contains(&format!("ocp-apim-subscription-key: {}", lease.text().unwrap().expose()))
     );
     assert_eq!((arm.accepted(), gateway.accepted()), (1, 1));
 }

@@ -13,7 +13,7 @@ use crate::{
     clock,
     error::{Class, Error},
     lease::{Lease, Lessor, Released},
-    sink::{Set, Sink},
+    sink::{Item, Set, Sink},
 };
 use call::{Call, Done, Flights, fault, fly};
 use futures_util::StreamExt;
@@ -257,11 +257,13 @@ impl Driver {
     }
 
     fn publish(&mut self, generation: u64) -> (Event, Detail) {
-        let live = live(&self.entries, &self.current, &self.machine, self.now());
+        let now = self.now();
+        let live = live(&self.entries, &self.current, &self.machine, now);
         let set = Set {
             generation,
-            expires_at: live.iter().map(|(_, _, expires_at)| *expires_at).min(),
-            values: live.iter().map(|(entry, lease, _)| (entry.env.as_str(), &lease.secret)).collect(),
+            expires_at: live.iter().map(|(_, expires_at)| *expires_at).min(),
+            items: live.iter().map(|(item, _)| *item).collect(),
+            missing: missing(&self.entries, &live),
         };
         match self.sink.publish(&set) {
             Ok(()) => (Event::Published, Detail::Nothing),
@@ -324,13 +326,11 @@ impl Driver {
 
     fn values(&self) -> Values {
         let live = live(&self.entries, &self.current, &self.machine, self.now());
+        let items: Vec<_> = live.iter().map(|(item, _)| *item).collect();
         Values {
             generation: self.machine.generation(),
-            expires_at: live.iter().map(|(_, _, expires_at)| *expires_at).min(),
-            values: live
-                .iter()
-                .map(|(entry, lease, _)| (entry.env.clone(), lease.secret.duplicate()))
-                .collect(),
+            expires_at: live.iter().map(|(_, expires_at)| *expires_at).min(),
+            values: self.sink.variables(&items),
         }
     }
 }
@@ -341,9 +341,17 @@ fn live<'a>(
     current: &'a [Option<Arc<Lease>>],
     machine: &Machine,
     now: SystemTime,
-) -> Vec<(&'a Entry, &'a Lease, SystemTime)> {
+) -> Vec<(Item<'a>, SystemTime)> {
     let slots = entries.iter().zip(current).zip(machine.slots());
-    let values = slots
-        .filter_map(|((entry, lease), slot)| Some((entry, lease.as_deref()?, slot.current()?.expires_at)));
-    values.filter(|(_, _, expires_at)| *expires_at > now).collect()
+    let items = slots.filter_map(|((entry, lease), slot)| {
+        let item = Item { name: &entry.name, env: &entry.env, value: &lease.as_deref()?.value };
+        Some((item, slot.current()?.expires_at))
+    });
+    items.filter(|(_, expires_at)| *expires_at > now).collect()
+}
+
+/// The variables of those that have none.
+fn missing<'a>(entries: &'a [Entry], live: &[(Item<'_>, SystemTime)]) -> Vec<&'a str> {
+    let is_there = |entry: &&Entry| live.iter().any(|(item, _)| item.name == entry.name);
+    entries.iter().filter(|entry| !is_there(entry)).map(|entry| entry.env.as_str()).collect()
 }

@@ -16,6 +16,11 @@ use zeroize::Zeroizing;
 
 /// Always in the file: the gateway's base URL.
 pub const GATEWAY_URL: &str = "APIM_GATEWAY_URL";
+/// The variable with the URL of `[gateways.NAME]`: `APIM_GATEWAY_URL_NAME`, in capitals.
+pub fn gateway_variable(name: &str) -> String {
+    format!("{GATEWAY_URL}_{}", name.to_ascii_uppercase().replace('-', "_"))
+}
+
 /// Always in the file: the number of the set.
 pub const GENERATION: &str = "APIM_AGENT_GENERATION";
 /// Always in the file: when the first value in it expires, RFC 3339 in UTC. Empty while it holds no credential: a time
@@ -63,6 +68,8 @@ pub struct Content<'a> {
     pub expires_at: Option<SystemTime>,
     /// Variables and values, in the configuration's order.
     pub values: &'a [(&'a str, &'a Secret)],
+    /// The variables of credentials that have no valid value.
+    pub missing: &'a [&'a str],
 }
 
 /// Not `Debug` by derive: the values are secrets.
@@ -104,8 +111,10 @@ pub fn render(format: Format, content: &Content<'_>) -> Result<Zeroizing<Vec<u8>
             put(
                 "# Written by apim-agent and replaced as a whole at each change: read it again for newer values.\n",
             );
-            if content.expires_at.is_none() {
-                put("# There is no valid credential at the moment; `apim-agent status` says why.\n");
+            for name in content.missing {
+                put("# ");
+                put(name);
+                put(" has no valid value at the moment; `apim-agent status` says why.\n");
             }
         }
         let (before, between, after) = match format {
@@ -189,6 +198,7 @@ mod tests {
             generation: 3,
             expires_at: Some(clock::from_unix(1_795_482_000)),
             values: &[("KEY", &key), ("TOKEN", &token)],
+            missing: &[],
         };
         let plain = "APIM_GATEWAY_URL=https://contoso.azure-api.net:8443\nAPIM_AGENT_GENERATION=3\n\
                      APIM_AGENT_EXPIRES_AT=2026-11-24T01:00:00Z\nKEY=0123abc\nTOKEN=eyJ.e-_.=\n";
@@ -209,7 +219,13 @@ mod tests {
 
     #[test]
     fn without_any_value_the_expiry_is_empty_and_the_file_says_why() {
-        let content = Content { gateway_url: "https://g", generation: 9, expires_at: None, values: &[] };
+        let content = Content {
+            gateway_url: "https://g",
+            generation: 9,
+            expires_at: None,
+            values: &[],
+            missing: &["KEY"],
+        };
         assert!(text(Format::File, &content).contains("no valid credential"));
         assert!(text(Format::Dotenv, &content).ends_with("\nAPIM_AGENT_EXPIRES_AT=\n"));
         assert!(text(Format::Fish, &content).ends_with("\nset -gx APIM_AGENT_EXPIRES_AT ''\n"));
@@ -226,6 +242,7 @@ mod tests {
                 generation: 1,
                 expires_at: None,
                 values: &[("PARTNER", &secret)],
+                missing: &[],
             };
             for format in [Format::File, Format::Dotenv, Format::Sh, Format::Fish, Format::Json] {
                 let error = render(format, &content).expect_err("refused");

@@ -5,20 +5,22 @@
 //! | [`candidates`] | which places come into question, in which order (pure) |
 //! | [`walk`] | opens one without following links and proves what it is |
 //! | [`runtime_dir`] | takes it: lock, leftovers, removal |
+//! | [`layout`] | which variables and files a set comes to (pure) |
 //! | [`env_file`] | the formats (pure) |
-//! | [`publisher`] | writes, checks and wipes the file |
+//! | [`publisher`] | writes, checks and wipes the files |
 //! | [`erase`] | overwrites before it unlinks |
 //! | [`swap`] | whether RAM may reach a disk after all |
 
 pub mod candidates;
 pub mod env_file;
 pub mod erase;
+pub mod layout;
 pub mod publisher;
 pub mod runtime_dir;
 pub mod swap;
 pub mod walk;
 
-use crate::{error::Result, secret::Secret};
+use crate::{error::Result, lease::Value, secret::Secret};
 use std::time::SystemTime;
 
 /// Where a set of leases becomes usable.
@@ -27,6 +29,8 @@ pub trait Sink: Send {
     fn publish(&mut self, set: &Set<'_>) -> Result<()>;
     /// Leaves nothing. Must take milliseconds, and may be called again; a later `publish` may follow.
     fn wipe(&mut self) -> Result<()>;
+    /// The variables that a set of these comes to, for a child process or another shell.
+    fn variables(&self, items: &[Item<'_>]) -> Vec<(String, Secret)>;
     /// Whether what was published still stands; an error says what another hand did.
     fn check(&self) -> Result<()>;
 }
@@ -37,6 +41,19 @@ pub struct Set<'a> {
     pub generation: u64,
     /// When the first of its values expires; `None` while it holds none.
     pub expires_at: Option<SystemTime>,
-    /// Variables and values, in the configuration's order.
-    pub values: Vec<(&'a str, &'a Secret)>,
+    /// The values, in the configuration's order.
+    pub items: Vec<Item<'a>>,
+    /// The variables of the credentials that have no valid value.
+    pub missing: Vec<&'a str>,
+}
+
+/// One credential's value.
+#[derive(Clone, Copy)]
+pub struct Item<'a> {
+    /// The credential's name in the configuration.
+    pub name: &'a str,
+    /// Its variable.
+    pub env: &'a str,
+    /// Its value.
+    pub value: &'a Value,
 }

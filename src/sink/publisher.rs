@@ -1,13 +1,15 @@
-//! Writes, checks and wipes the env file.
+//! Writes, checks and wipes the env file, and the files beside it.
 
 use super::{
+    Item, Set, Sink,
     env_file::{Content, Format, render},
     erase::{blank, clear},
+    layout::lay_out,
     runtime_dir::RuntimeDir,
 };
 use crate::{
     error::{Class, Error, Result},
-    sink::{Set, Sink},
+    secret::Secret,
 };
 use nix::{
     errno::Errno,
@@ -15,7 +17,8 @@ use nix::{
     sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat},
     unistd::{UnlinkatFlags, unlinkat},
 };
-use std::{ffi::CStr, fs::File, io::Write, path::PathBuf, sync::Arc};
+use ring::digest::{Digest, SHA256, digest};
+use std::{collections::BTreeMap, ffi::CStr, fs::File, io::Write, path::PathBuf, sync::Arc};
 
 /// The env file's name in the runtime directory.
 pub const ENV: &str = "env";
@@ -23,7 +26,8 @@ pub const ENV: &str = "env";
 /// Names of files that are being written begin so.
 const TEMPORARY: &str = ".env.";
 
-/// Publishes sets as the env file of a [`RuntimeDir`].
+/// Publishes sets as the env file of a [`RuntimeDir`], with a file of its own for each value that no variable can hold.
+/// Those are written first, so that a reader of the env file finds what it names.
 ///
 /// A reader sees the old file or the new one, whole. The old one is *not* overwritten at a change: whoever has it open
 /// at that moment would read zeros; its page is freed when the last reader closes it, and its values are about to end at
@@ -31,13 +35,16 @@ const TEMPORARY: &str = ".env.";
 pub struct EnvFile {
     dir: Arc<RuntimeDir>,
     gateway_url: String,
-    published: Option<Published>,
+    /// Variables that are no credentials: the URLs of further gateways.
+    others: Vec<(String, String)>,
+    published: BTreeMap<String, Published>,
 }
 
-/// The file that we wrote last: its descriptor is how it is wiped whatever happens to its name.
+/// A file as we wrote it last: its descriptor is how it is wiped whatever happens to its name.
 struct Published {
     file: File,
     seal: Seal,
+    content: Digest,
 }
 
 /// What `stat` says of a file that nobody has touched.
@@ -59,9 +66,9 @@ impl Seal {
 }
 
 impl EnvFile {
-    /// Publishes into `dir`, with `gateway_url` (without a trailing slash) in every file.
-    pub fn new(dir: Arc<RuntimeDir>, gateway_url: String) -> Self {
-        Self { dir, gateway_url, published: None }
+    /// Publishes into `dir`, with `gateway_url` (without a trailing slash) and the `others` in every env file.
+    pub fn new(dir: Arc<RuntimeDir>, gateway_url: String, others: Vec<(String, String)>) -> Self {
+        Self { dir, gateway_url, others, published: BTreeMap::new() }
     }
 
     /// The file's path, for people.
@@ -69,12 +76,49 @@ impl EnvFile {
         self.dir.path().join(ENV)
     }
 
+    /// Puts a file with this content there, unless it stands there as we wrote it.
+    fn put(&mut self, name: &str, text: &[u8]) -> Result<()> {
+        let content = digest(&SHA256, text);
+        if self.published.get(name).is_some_and(|there| same(there.content, content))
+            && self.inspect(name).is_ok()
+        {
+            return Ok(());
+        }
+        let (file, seal) = self.replace(name, text, File::write_all)?;
+        if let Some(before) = self.published.insert(name.to_owned(), Published { file, seal, content }) {
+            before.forget()?;
+        }
+        Ok(())
+    }
+
+    /// Removes what the set that is published now does not name.
+    fn tidy(&mut self, kept: &[String]) -> Result<()> {
+        let obsolete: Vec<_> =
+            self.published.keys().filter(|name| *name != ENV && !kept.contains(name)).cloned().collect();
+        for name in obsolete {
+            let failed = |error: std::io::Error| {
+                Error::new(Class::Unavailable, format!("the former file {name} could not be wiped"))
+                    .why(error.to_string())
+            };
+            if let Some(former) = self.published.get(&name) {
+                blank(&former.file).map_err(failed)?;
+            }
+            match unlinkat(&*self.dir, name.as_str(), UnlinkatFlags::NoRemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(failed(errno.into())),
+            }
+            self.published.remove(&name);
+        }
+        Ok(())
+    }
+
     /// Writes `text` under another name and renames it into place. `write` does the writing, so that a test can fail it.
     fn replace(
         &self,
+        name: &str,
         text: &[u8],
         write: impl FnOnce(&mut File, &[u8]) -> std::io::Result<()>,
-    ) -> Result<Published> {
+    ) -> Result<(File, Seal)> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| {
             Error::new(Class::Internal, "the system's random source failed").why(error.to_string())
@@ -83,7 +127,7 @@ impl EnvFile {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         let file = openat(&*self.dir, temporary.as_str(), flags, mode)
-            .map_err(|errno| self.unwritten(&errno.into()))?;
+            .map_err(|errno| self.unwritten(name, &errno.into()))?;
         let mut file = File::from(file);
         let written = write(&mut file, text)
             // The umask may have taken bits away.
@@ -91,30 +135,30 @@ impl EnvFile {
             // No fsync: there is no disk below a tmpfs, and the page cache is all there is.
             .and_then(|()| Ok(fstat(&file)?))
             .and_then(|stat| {
-                self.make_way();
-                renameat(&*self.dir, temporary.as_str(), &*self.dir, ENV)?;
+                self.make_way(name);
+                renameat(&*self.dir, temporary.as_str(), &*self.dir, name)?;
                 Ok(Seal::of(&stat))
             });
         match written {
-            Ok(seal) => Ok(Published { file, seal }),
+            Ok(seal) => Ok((file, seal)),
             Err(error) => {
                 // Both may fail only for the reason that is reported already.
                 let _ = blank(&file);
                 let _ = unlinkat(&*self.dir, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
-                Err(self.unwritten(&error))
+                Err(self.unwritten(name, &error))
             }
         }
     }
 
     /// A rename replaces a file or a link, but not a folder: an empty one that another hand put here goes first. What
     /// cannot be removed is reported by the rename.
-    fn make_way(&self) {
-        let _ = unlinkat(&*self.dir, ENV, UnlinkatFlags::RemoveDir);
+    fn make_way(&self, name: &str) {
+        let _ = unlinkat(&*self.dir, name, UnlinkatFlags::RemoveDir);
     }
 
     /// Worth a retry, all of it: space comes back when somebody deletes something, and what stood before still stands.
-    fn unwritten(&self, error: &std::io::Error) -> Error {
-        let what = format!("the env file {} could not be written", self.path().display());
+    fn unwritten(&self, name: &str, error: &std::io::Error) -> Error {
+        let what = format!("{} could not be written", self.called(name));
         let fix = match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
             Errno::ENOSPC | Errno::EDQUOT => {
                 "make room on that file system, see df -h and df -i; the agent tries again"
@@ -128,70 +172,112 @@ impl EnvFile {
         Error::new(Class::Unavailable, what).why(error.to_string()).fix(fix)
     }
 
-    fn disturbed(&self, how: &str) -> Error {
-        Error::new(Class::Unavailable, format!("the env file {} {how}", self.path().display()))
+    /// `the env file PATH`.
+    fn called(&self, name: &str) -> String {
+        let kind = if name == ENV { "the env file" } else { "the file" };
+        format!("{kind} {}", self.dir.path().join(name).display())
+    }
+
+    fn disturbed(&self, name: &str, how: &str) -> Error {
+        Error::new(Class::Unavailable, format!("{} {how}", self.called(name)))
             .why("another process of this user, or root, did that")
             .fix("it is written anew; find out who did that")
     }
 }
 
+impl EnvFile {
+    /// Whether that file stands as we wrote it.
+    fn inspect(&self, name: &str) -> Result<()> {
+        let Some(published) = self.published.get(name) else { return Ok(()) };
+        let stat = match fstatat(&*self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::ENOENT) => return Err(self.disturbed(name, "has been removed")),
+            Err(errno) => {
+                return Err(self.disturbed(name, &format!("cannot be looked at ({})", errno.desc())));
+            }
+        };
+        match found(&stat, published.seal, nix::unistd::geteuid().as_raw()) {
+            None => Ok(()),
+            Some(how) => Err(self.disturbed(name, &how)),
+        }
+    }
+}
+
+impl Published {
+    /// Another one has taken its name. If it lives on under a name that we did not give it, its content does not.
+    fn forget(self) -> Result<()> {
+        if fstat(&self.file).is_ok_and(|stat| stat.st_nlink > 0) {
+            blank(&self.file).map_err(|error| {
+                Error::new(Class::Unavailable, "a copy of a former file could not be wiped")
+                    .why(error.to_string())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn same(one: Digest, other: Digest) -> bool {
+    one.as_ref() == other.as_ref()
+}
+
 impl Sink for EnvFile {
     fn publish(&mut self, set: &Set<'_>) -> Result<()> {
+        let layout = lay_out(self.dir.path(), &set.items);
+        let variables = self.variables(&set.items);
+        let values: Vec<_> = variables.iter().map(|(name, text)| (name.as_str(), text)).collect();
         let text = render(
             Format::File,
             &Content {
                 gateway_url: &self.gateway_url,
                 generation: set.generation,
                 expires_at: set.expires_at,
-                values: &set.values,
+                values: &values,
+                missing: &set.missing,
             },
         )?;
-        let fresh = self.replace(&text, File::write_all)?;
-        let before = self.published.replace(fresh);
-        if let Some(before) = before
-            && fstat(&before.file).is_ok_and(|stat| stat.st_nlink > 0)
-        {
-            // It lives on under a name that we did not give it.
-            blank(&before.file).map_err(|error| {
-                Error::new(Class::Unavailable, "a copy of the former env file could not be wiped")
-                    .why(error.to_string())
-            })?;
+        for (name, content) in &layout.files {
+            self.put(name, content.expose().as_bytes())?;
         }
-        Ok(())
+        self.put(ENV, &text)?;
+        let kept: Vec<_> = layout.files.into_iter().map(|(name, _)| name).collect();
+        self.tidy(&kept)
+    }
+
+    fn variables(&self, items: &[Item<'_>]) -> Vec<(String, Secret)> {
+        let others = self.others.iter().map(|(name, text)| (name.clone(), Secret::new(text.clone())));
+        others.chain(lay_out(self.dir.path(), items).variables).collect()
     }
 
     fn wipe(&mut self) -> Result<()> {
-        let blanked = self.published.as_ref().map_or(Ok(()), |published| blank(&published.file));
+        let blanked = self.published.values().try_for_each(|published| blank(&published.file));
         let mine = |name: &CStr| {
-            name.to_bytes() == ENV.as_bytes() || name.to_bytes().starts_with(TEMPORARY.as_bytes())
+            let name = name.to_bytes();
+            name == ENV.as_bytes()
+                || name.starts_with(TEMPORARY.as_bytes())
+                || self.published.keys().any(|known| known.as_bytes() == name)
         };
         let failure = match (blanked, clear(&*self.dir, mine).failure) {
             (Ok(()), None) => {
-                self.published = None;
+                self.published.clear();
                 return Ok(());
             }
             (Err(error), _) => format!("could not overwrite it: {error}"),
             (Ok(()), Some((what, error))) => format!("could not {what}: {error}"),
         };
-        Err(Error::new(Class::Internal, format!("the env file {} was not wiped", self.path().display()))
+        Err(Error::new(Class::Internal, format!("{} was not wiped", self.called(ENV)))
             .why(failure)
             .fix(format!("remove it by hand: rm -r {}", self.dir.path().display())))
     }
 
     fn check(&self) -> Result<()> {
-        let Some(published) = &self.published else { return Ok(()) };
+        if self.published.is_empty() {
+            return Ok(());
+        }
         if !self.dir.stands() {
-            return Err(self.disturbed("lies in a folder that another hand has moved, removed or replaced"));
+            let how = "lies in a folder that another hand has moved, removed or replaced";
+            return Err(self.disturbed(ENV, how));
         }
-        let stat = match fstatat(&*self.dir, ENV, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(stat) => stat,
-            Err(Errno::ENOENT) => return Err(self.disturbed("has been removed")),
-            Err(errno) => return Err(self.disturbed(&format!("cannot be looked at ({})", errno.desc()))),
-        };
-        match found(&stat, published.seal, nix::unistd::geteuid().as_raw()) {
-            None => Ok(()),
-            Some(how) => Err(self.disturbed(&how)),
-        }
+        self.published.keys().try_for_each(|name| self.inspect(name))
     }
 }
 

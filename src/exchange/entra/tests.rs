@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     http::testing::{self, Reply, Seen, Server},
-    identity::{IdToken, Miss, claims, testing::jwt},
+    identity::{Actor, Miss, Subject, claims, testing::jwt},
 };
 use serde_json::json;
 use std::{
@@ -19,12 +19,14 @@ impl IdentitySource for Counting {
         "counting"
     }
 
-    async fn fetch(&self, audience: &str) -> Result<IdToken, Miss> {
+    async fn prove(&self, want: &Want<'_>) -> Result<(Subject, Proof), Miss> {
+        let audience = want.audience;
         let number = self.0.fetch_add(1, Ordering::Relaxed);
         let token =
             jwt(&json!({"iss": "i", "sub": format!("s{number}"), "aud": audience, "exp": 9_999_999_999_u64}));
         let claims = claims::parse(&token).unwrap();
-        Ok(IdToken { token: Secret::new(token), claims })
+        let subject = Subject { source: "counting", actor: Actor::Workspace, claims };
+        Ok((subject, Proof::IdToken(Secret::new(token))))
     }
 }
 
@@ -36,7 +38,7 @@ impl IdentitySource for Absent {
         "absent"
     }
 
-    async fn fetch(&self, _audience: &str) -> Result<IdToken, Miss> {
+    async fn prove(&self, _want: &Want<'_>) -> Result<(Subject, Proof), Miss> {
         Err(Miss::NotHere("nothing".to_owned()))
     }
 }
@@ -46,12 +48,14 @@ fn entra(server: &Server, identity: Arc<dyn IdentitySource>) -> Entra {
         tenant_id: "contoso.example".to_owned(),
         client_id: "client".to_owned(),
         authority: server.url.clone(),
+        audience: "api://AzureADTokenExchange".to_owned(),
+        arm: config::Arm { url: server.url.clone(), scope: "unused".to_owned() },
     };
-    Entra::new(&config, "api://AzureADTokenExchange", identity, &server.client()).unwrap()
+    Entra::new(&config, identity, &server.client()).unwrap()
 }
 
 async fn exchange(server: &Server) -> Result<AccessToken> {
-    entra(server, Arc::new(Counting::default())).exchange("api://orders/.default").await
+    entra(server, Arc::new(Counting::default())).exchange(Some("api://orders/.default")).await
 }
 
 async fn refusal(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Error {
@@ -73,9 +77,9 @@ async fn one_post_with_a_fresh_assertion_each_time() {
     let entra = entra(&server, Arc::new(Counting::default()));
     for number in 0..2 {
         let before = clock::now();
-        let token = entra.exchange("api://orders/.default").await.unwrap();
+        let token = entra.exchange(Some("api://orders/.default")).await.unwrap();
         let after = clock::now();
-        assert_eq!((token.token.expose(), token.subject.sub), ("the-token", format!("s{number}")));
+        assert_eq!((token.token.expose(), token.subject.claims.sub), ("the-token", format!("s{number}")));
         let life = Duration::from_secs(3599);
         assert!((before + life..=after + life).contains(&token.expires_at));
         assert_eq!(token.refresh_at, Some(token.expires_at - Duration::from_secs(1799)));
@@ -161,7 +165,7 @@ async fn a_silly_refresh_in_is_no_hint() {
 #[tokio::test]
 async fn nothing_is_asked_without_an_identity() {
     let server = Server::start(|_, _| Reply::json(200, GRANTED)).await;
-    let error = entra(&server, Arc::new(Absent)).exchange("api://orders/.default").await.err().unwrap();
+    let error = entra(&server, Arc::new(Absent)).exchange(Some("api://orders/.default")).await.err().unwrap();
     assert_eq!((error.class, error.why.as_deref()), (Class::Config, Some("nothing")));
     assert!(server.seen().is_empty());
 }
@@ -171,7 +175,7 @@ async fn what_the_sdk_refuses_is_a_matter_of_configuration() {
     let server = Server::start(|_, _| Reply::json(200, GRANTED)).await;
     let mut bad = entra(&server, Arc::new(Counting::default()));
     bad.tenant_id = "a/b".to_owned();
-    let error = bad.exchange("api://orders/.default").await.err().unwrap();
+    let error = bad.exchange(Some("api://orders/.default")).await.err().unwrap();
     assert_eq!(error.class, Class::Config);
     assert!(error.why.unwrap().contains("invalid tenant ID a/b"));
 
@@ -179,6 +183,8 @@ async fn what_the_sdk_refuses_is_a_matter_of_configuration() {
         tenant_id: "t".to_owned(),
         client_id: "c".to_owned(),
         authority: "http://127.0.0.1/".parse().unwrap(),
+        audience: "a".to_owned(),
+        arm: config::Arm { url: server.url.clone(), scope: "unused".to_owned() },
     };
-    assert!(Entra::new(&config, "a", Arc::new(Absent), &server.client()).is_err());
+    assert!(Entra::new(&config, Arc::new(Absent), &server.client()).is_err());
 }

@@ -13,14 +13,14 @@ pub mod record;
 mod tests;
 
 use super::{
-    Lease, Lessor, Released,
+    Lease, Lessor, Released, Value,
     arm::{Arm, Change, New},
     arm_error::{Effect, Fault},
     probe::{Presented, Probe},
     random,
 };
 use crate::{
-    clock, config,
+    clock,
     error::{Class, Error, Result},
     secret::Secret,
 };
@@ -40,12 +40,24 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Create, a date for a leftover, hand out, and once more for one that was deleted meanwhile.
 const MOST_STEPS: usize = 6;
 
+/// Which subscription, and how.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// `/products/ID`, `/apis/ID` or `/apis`.
+    pub scope: String,
+    /// The credential's name in the configuration.
+    pub name: String,
+    /// The workspace's name.
+    pub workspace: String,
+    /// How long a published key is good for.
+    pub lifetime: Duration,
+}
+
 /// Issues the keys of one subscription.
 pub struct SubscriptionKey {
     arm: Arc<Arm>,
     probe: Option<Probe>,
-    credential: config::Credential,
-    workspace: String,
+    wanted: Wanted,
     /// Never held across an await, so a call that is cut short leaves it whole.
     record: Mutex<Record>,
     /// Who the user is, for the display name; known since the first exchange.
@@ -54,22 +66,9 @@ pub struct SubscriptionKey {
 }
 
 impl SubscriptionKey {
-    /// For `credential` of `workspace`. Without a `probe` a key counts as accepted as soon as it is issued.
-    pub fn new(
-        arm: Arc<Arm>,
-        probe: Option<Probe>,
-        credential: &config::Credential,
-        workspace: &str,
-    ) -> Self {
-        Self {
-            arm,
-            probe,
-            credential: credential.clone(),
-            workspace: workspace.to_owned(),
-            record: Mutex::default(),
-            user: Mutex::default(),
-            pause: PAUSE,
-        }
+    /// Issues what is `wanted`. Without a `probe` a key counts as accepted as soon as it is issued.
+    pub fn new(arm: Arc<Arm>, probe: Option<Probe>, wanted: Wanted) -> Self {
+        Self { arm, probe, wanted, record: Mutex::default(), user: Mutex::default(), pause: PAUSE }
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
@@ -80,12 +79,12 @@ impl SubscriptionKey {
     /// The dead-man's date as set now. It covers the key that is being prepared, whose life starts within the life of
     /// the one before.
     fn covered_until(&self, now: SystemTime) -> SystemTime {
-        now + 2 * self.credential.lifetime
+        now + 2 * self.wanted.lifetime
     }
 
     fn display_name(&self, until: SystemTime) -> String {
         let user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
-        naming::display_name(&self.workspace, user.as_deref(), until)
+        naming::display_name(&self.wanted.workspace, user.as_deref(), until)
     }
 
     async fn create(&self) -> Result<()> {
@@ -94,8 +93,8 @@ impl SubscriptionKey {
             probe.warm().await;
         }
         let token = self.arm.ready().await?;
-        let subject = &token.subject;
-        let sid = naming::sid(&subject.iss, &subject.sub, &self.workspace, &self.credential.name);
+        let subject = &token.subject.claims;
+        let sid = naming::sid(&subject.iss, &subject.sub, &self.wanted.workspace, &self.wanted.name);
         self.user.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&subject.user);
 
         let (primary, secondary) = (random::key()?, random::key()?);
@@ -103,7 +102,7 @@ impl SubscriptionKey {
         loop {
             let until = self.covered_until(clock::now());
             let display_name = self.display_name(until);
-            let scope = &self.credential.scope;
+            let scope = &self.wanted.scope;
             let new = New { scope, display_name: &display_name, primary: &primary, secondary: &secondary };
             // From here on it may exist, whatever becomes of this call.
             let existed = self.record().creating(&sid);
@@ -203,26 +202,32 @@ impl Lessor for SubscriptionKey {
     async fn issue(&self) -> Result<Lease> {
         for _ in 0..MOST_STEPS {
             let issued_at = clock::now();
-            let expires_at = issued_at + self.credential.lifetime;
+            let expires_at = issued_at + self.wanted.lifetime;
             let step = self.record().next_step(expires_at);
             match step {
                 Step::Create => self.create().await?,
                 Step::Update(side) => self.update(side).await?,
                 Step::HandOut(side) => {
                     if let Some(secret) = self.record().hand_out(side) {
-                        return Ok(Lease { secret, issued_at, expires_at, refresh_at: None });
+                        return Ok(Lease {
+                            value: Value::Text(secret),
+                            issued_at,
+                            expires_at,
+                            refresh_at: None,
+                        });
                     }
                 }
             }
         }
-        Err(Error::new(Class::TryAgain, format!("no key of {} stays in place", self.credential.name))
+        Err(Error::new(Class::TryAgain, format!("no key of {} stays in place", self.wanted.name))
             .why("the subscription is deleted as often as it is created")
             .fix("look who else deletes subscriptions of this APIM service"))
     }
 
     async fn probe(&self, lease: &Lease) -> Result<()> {
         if let Some(probe) = &self.probe
-            && let Err(error) = probe.check(Presented::Key, &lease.secret).await
+            && let Some(key) = lease.text()
+            && let Err(error) = probe.check(Presented::Key, key).await
         {
             return Err(if error.class == Class::TryAgain { self.doubt(error).await } else { error });
         }

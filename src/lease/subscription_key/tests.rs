@@ -1,8 +1,5 @@
 use super::*;
-use crate::{
-    config::Kind,
-    lease::fake::{FakeArm, FakeExchange, SERVICE, Turn},
-};
+use crate::lease::fake::{FakeArm, FakeExchange, SERVICE, Turn};
 use futures_util::FutureExt;
 use serde_json::json;
 use std::collections::HashSet;
@@ -16,16 +13,13 @@ fn refuse(status: u16, code: &'static str) -> Turn {
 }
 
 fn lessor_with(arm: &FakeArm, exchange: &Arc<FakeExchange>, lifetime: Duration) -> SubscriptionKey {
-    let credential = config::Credential {
-        name: "partner".to_owned(),
-        kind: Kind::SubscriptionKey,
+    let wanted = Wanted {
         scope: "/products/partner-sandbox".to_owned(),
-        env: "PARTNER_KEY".to_owned(),
+        name: "partner".to_owned(),
+        workspace: "ws-1".to_owned(),
         lifetime,
-        grace: Duration::from_mins(1),
-        probe: None,
     };
-    let mut lessor = SubscriptionKey::new(arm.client(exchange), None, &credential, "ws-1");
+    let mut lessor = SubscriptionKey::new(arm.client(exchange), None, wanted);
     lessor.pause = Duration::ZERO;
     lessor
 }
@@ -59,7 +53,7 @@ async fn the_first_value_costs_one_exchange_and_one_put() {
     let expected = json!({"properties": {
         "scope": "/products/partner-sandbox",
         "displayName": format!("apim-agent ws-1 ada@example.com until {until}"),
-        "primaryKey": lease.secret.expose(),
+        "primaryKey": lease.text().unwrap().expose(),
         "secondaryKey": secondary,
         "state": "active",
     }});
@@ -73,7 +67,7 @@ async fn the_first_value_costs_one_exchange_and_one_put() {
             .expect("a name")
             .starts_with("apim-agent ws-1 ada@example.com until 2")
     );
-    assert!(secondary.len() == 64 && secondary != lease.secret.expose());
+    assert!(secondary.len() == 64 && secondary != lease.text().unwrap().expose());
     assert_eq!(lease.expires_at, lease.issued_at + LIFE);
     assert!(lease.issued_at >= before && lease.refresh_at.is_none());
 }
@@ -85,14 +79,14 @@ async fn five_rotations_alternate_at_one_patch_each_and_never_lack_a_working_key
     let mut current = accepted(&lessor).await;
     lessor.retire().await.expect("nothing to end");
     assert_eq!(arm.world().methods(), ["PUT"]);
-    let mut handed = HashSet::from([current.secret.expose().to_owned()]);
+    let mut handed = HashSet::from([current.text().unwrap().expose().to_owned()]);
     for round in 0..5 {
         let requests = arm.world().seen.len();
         let next = accepted(&lessor).await;
         assert_eq!(arm.world().seen.len(), requests, "round {round}: the key was prepared");
-        assert!(handed.insert(next.secret.expose().to_owned()), "round {round}: a key is used once");
+        assert!(handed.insert(next.text().unwrap().expose().to_owned()), "round {round}: a key is used once");
         assert!(
-            arm.world().knows(&current.secret) && arm.world().knows(&next.secret),
+            arm.world().knows(current.text().unwrap()) && arm.world().knows(next.text().unwrap()),
             "round {round}: grace"
         );
 
@@ -110,7 +104,7 @@ async fn five_rotations_alternate_at_one_patch_each_and_never_lack_a_working_key
         assert!(date > clock::rfc3339(next.expires_at).as_str(), "the date covers the next key: {date}");
         assert!(patch.if_match.as_deref().is_some_and(|etag| etag != "*"), "round {round}: our version");
         assert!(
-            !world.knows(&current.secret) && world.knows(&next.secret),
+            !world.knows(current.text().unwrap()) && world.knows(next.text().unwrap()),
             "round {round}: the old one has ended"
         );
         drop(world);
@@ -128,13 +122,15 @@ async fn a_discarded_key_is_replaced_and_the_published_one_left_alone() {
         let again = lessor.issue().await.expect("a fresh key");
         let world = arm.world();
         assert!(
-            world.knows(&published.secret) && world.knows(&again.secret) && !world.knows(&discarded.secret)
+            world.knows(published.text().unwrap())
+                && world.knows(again.text().unwrap())
+                && !world.knows(discarded.text().unwrap())
         );
         assert_eq!(world.methods().last(), Some(&"PATCH"));
     }
     let last = accepted(&lessor).await;
     lessor.retire().await.expect("one PATCH");
-    assert!(arm.world().knows(&last.secret) && !arm.world().knows(&published.secret));
+    assert!(arm.world().knows(last.text().unwrap()) && !arm.world().knows(published.text().unwrap()));
 }
 
 #[tokio::test]
@@ -153,7 +149,7 @@ async fn a_patch_whose_answer_is_lost_is_sent_again_with_another_key() {
     lessor.retire().await.expect("again");
     assert_eq!(arm.world().methods(), ["PUT", "PATCH", "PATCH", "GET", "PATCH"]);
     let next = lessor.issue().await.expect("the prepared key");
-    assert!(arm.world().knows(&next.secret) && arm.world().knows(&current.secret));
+    assert!(arm.world().knows(next.text().unwrap()) && arm.world().knows(current.text().unwrap()));
 }
 
 #[tokio::test]
@@ -267,7 +263,7 @@ async fn a_create_whose_answer_is_lost_is_taken_over_with_a_new_date() {
     let lease = lessor.issue().await.expect("the second time");
     let world = arm.world();
     assert_eq!(world.methods(), ["PUT", "PUT", "PATCH"], "200, not 201: its date may be an old one");
-    assert!(world.knows(&lease.secret));
+    assert!(world.knows(lease.text().unwrap()));
     let patch = &world.seen[2].body["properties"];
     assert!(
         patch["expirationDate"].is_string()
@@ -297,14 +293,14 @@ async fn what_another_hand_deleted_is_created_anew() {
     lessor.retire().await.expect("the old key has ended, whoever did it");
     let lease = lessor.issue().await.expect("a key");
     assert_eq!(arm.world().methods(), ["PUT", "PATCH", "PUT"]);
-    assert!(arm.world().knows(&lease.secret));
+    assert!(arm.world().knows(lease.text().unwrap()));
 
     // The same between two values, where the step is one of an issue.
     lessor.issue().await.expect("the prepared key");
     arm.script([Turn::DeletedBefore]);
     let lease = lessor.issue().await.expect("a key");
     assert_eq!(arm.world().methods()[3..], ["PATCH", "PUT"]);
-    assert!(arm.world().knows(&lease.secret));
+    assert!(arm.world().knows(lease.text().unwrap()));
 }
 
 #[tokio::test]
@@ -365,5 +361,5 @@ async fn a_prepared_key_whose_date_has_gone_by_gets_a_new_date() {
         world.seen[1].body["properties"]["secondaryKey"].is_null(),
         "the key stays: the gateway knows it"
     );
-    assert!(world.knows(&lease.secret));
+    assert!(world.knows(lease.text().unwrap()));
 }

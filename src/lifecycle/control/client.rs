@@ -44,6 +44,7 @@ impl Published {
                 generation: self.values.generation,
                 expires_at: self.values.expires_at,
                 values: &values,
+                missing: &[],
             },
         )
     }

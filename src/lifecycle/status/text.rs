@@ -1,7 +1,7 @@
 //! The state as text for a person: what is so, then what comes next; relative times with the absolute ones beside them.
 
 use super::{Credential, Failure, Stage, State, Status};
-use crate::{clock, config};
+use crate::clock;
 use std::{
     fmt::Write,
     time::{Duration, SystemTime},
@@ -36,10 +36,7 @@ fn write_out(text: &mut String, status: &Status, now: SystemTime) -> std::fmt::R
     let width = |of: fn(&Credential) -> usize| status.credentials.iter().map(of).max().unwrap_or(0);
     let (name_width, env_width) = (width(|entry| entry.name.len()), width(|entry| entry.env.len()));
     for entry in &status.credentials {
-        let kind = match entry.kind {
-            config::Kind::AccessToken => "access-token",
-            config::Kind::SubscriptionKey => "subscription-key",
-        };
+        let kind = entry.kind;
         writeln!(text)?;
         writeln!(text, "  {:name_width$}  {:env_width$}  {kind} for {}", entry.name, entry.env, entry.scope)?;
         writeln!(text, "    {}", sentence(entry, now))?;
