@@ -12,8 +12,8 @@ pub enum Rule {
     HttpsHost,
     /// As `Https`, and plain http to this machine: a workspace's own issuer may be local.
     HttpsOrLoopback,
-    /// `http://host[:port]` of the instance metadata service: a link-local address that never leaves the host, or one of
-    /// this machine.
+    /// `http://host[:port]` of the instance metadata service: its link-local address, which never leaves the host, or
+    /// one of this machine.
     Imds,
 }
 
@@ -66,12 +66,12 @@ pub fn read(rule: Rule) -> impl Fn(&str) -> Read<Url> {
 
 fn imds(text: &str) -> Read<Url> {
     let local = |url: &Url| match url.host() {
-        Some(Host::Ipv4(address)) => address.is_link_local() || address.is_loopback(),
+        Some(Host::Ipv4(address)) => address.octets() == [169, 254, 169, 254] || address.is_loopback(),
         _ => is_loopback(url),
     };
     match Url::parse(text) {
         Ok(url) if url.scheme() == "http" && is_plain(&url) && url.path() == "/" && local(&url) => Ok(url),
-        _ => Err(Complaint::new("allowed is http to a link-local address or to this machine")),
+        _ => Err(Complaint::new("allowed is http to 169.254.169.254 or to this machine")),
     }
 }
 

@@ -16,7 +16,12 @@ use hyper::{
     rt::{Read, Write},
 };
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::{
+    ClientConfig,
+    client::Resumption,
+    pki_types::ServerName,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -41,6 +46,15 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         Ok(Self { tcp, tls: tls::config(options.ca_file.as_deref())?, proxies: Proxies::new(options)? })
+    }
+
+    /// One that presents this certificate where it is asked for one.
+    pub(super) fn with_certificate(&self, certificate: Arc<CertifiedKey>) -> Self {
+        let mut tls = ClientConfig::clone(&self.tls);
+        tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certificate));
+        // A session that was opened as nobody must not be taken up again as somebody.
+        tls.resumption = Resumption::default();
+        Self { tcp: self.tcp.clone(), tls: Arc::new(tls), proxies: self.proxies.clone() }
     }
 
     /// A fresh connection to `origin`, ready for a request.

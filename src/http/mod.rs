@@ -7,7 +7,7 @@
 //! | `pool.rs` | connections kept and connections on their way |
 //! | `connect.rs` | TCP, the CONNECT proxy, TLS, HTTP/1.1 |
 //! | `proxy.rs` | which places are reached through a proxy, and the CONNECT exchange |
-//! | `tls.rs` | who is trusted |
+//! | `tls.rs` | who is trusted, and who we are |
 //! | `deadline.rs` | one deadline for all the steps of a request |
 //! | `failure.rs` | what went wrong, in words |
 //! | `answer.rs` | reading a service's answer with suspicion: `Retry-After`, texts, what a body looks like |
@@ -29,7 +29,7 @@ pub(crate) mod testing;
 mod tls;
 pub mod transport;
 
-use crate::error::Result;
+use crate::{error::Result, secret::Secret};
 use bytes::Bytes;
 use connect::Connector;
 use deadline::Deadline;
@@ -80,6 +80,15 @@ impl Client {
     pub fn new(options: &Options) -> Result<Self> {
         let timeout = if options.timeout.is_zero() { DEFAULT_TIMEOUT } else { options.timeout };
         Ok(Self(Arc::new(Shared { connector: Connector::new(options)?, pool: Pool::default(), timeout })))
+    }
+
+    /// A client like this one that presents a certificate to servers that ask for one (mutual TLS): PEM texts of the chain,
+    /// leaf first, and of the private key. It shares no connections with this one.
+    ///
+    /// Errors: they cannot be read, or do not belong together (`Config`).
+    pub fn with_certificate(&self, chain: &str, key: &Secret) -> Result<Self> {
+        let connector = self.0.connector.with_certificate(tls::certified(chain, key)?);
+        Ok(Self(Arc::new(Shared { connector, pool: Pool::default(), timeout: self.0.timeout })))
     }
 
     /// One request, the whole answer whatever its status, within the deadline. Follows no redirect.

@@ -14,7 +14,8 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// The origin of an absolute URI. `https` goes anywhere, `http` to loopback only: whatever we send holds a secret.
+    /// The origin of an absolute URI. `https` goes anywhere, `http` to loopback and to the instance metadata service only:
+    /// whatever we send holds a secret.
     pub(super) fn of(uri: &Uri) -> Result<Self> {
         let host = uri.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
@@ -30,7 +31,7 @@ impl Origin {
             return refused("a request has a URL without a host".to_owned());
         }
         let origin = Self { tls, host, port: uri.port_u16().unwrap_or(port) };
-        if !tls && !origin.is_loopback() {
+        if !tls && !origin.is_loopback() && !origin.is_metadata() {
             return refused(format!(
                 "plain http to {origin} is refused: it would show secrets to the network"
             ));
@@ -41,6 +42,12 @@ impl Origin {
     /// `localhost`, `127.0.0.0/8` or `::1`.
     pub(super) fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    /// The address of a cloud machine's instance metadata service, which is plain http by its nature: the hypervisor answers,
+    /// and no router forwards a link-local address (RFC 3927, 2.7).
+    fn is_metadata(&self) -> bool {
+        self.host == "169.254.169.254"
     }
 
     /// `host:port` as a URI of its own, for the connector.
@@ -102,6 +109,8 @@ mod tests {
             let error = Origin::of(&uri.parse().unwrap()).unwrap_err();
             assert_eq!(error.class, Class::Config, "{uri}");
         }
-        assert!(Origin::of(&"http://localhost:1/".parse().unwrap()).is_ok());
+        for uri in ["http://localhost:1/", "http://169.254.169.254/metadata"] {
+            assert!(Origin::of(&uri.parse().unwrap()).is_ok(), "{uri}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::{Options, origin::Origin};
 use crate::error::{Class, Error, Result};
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use std::io;
+use std::{io, sync::Arc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
@@ -12,7 +12,8 @@ use url::Url;
 const MAX_ANSWER: usize = 8 * 1024;
 
 /// The proxy setting.
-pub(super) struct Proxies(Option<Matcher>);
+#[derive(Clone)]
+pub(super) struct Proxies(Option<Arc<Matcher>>);
 
 impl Proxies {
     pub(super) fn new(options: &Options) -> Result<Self> {
@@ -28,7 +29,7 @@ impl Proxies {
                 .fix("for example: HTTPS_PROXY=http://proxy.example:3128"));
         }
         let no_proxy = options.no_proxy.clone().unwrap_or_default();
-        Ok(Self(Some(Matcher::builder().https(text).no(no_proxy).build())))
+        Ok(Self(Some(Arc::new(Matcher::builder().https(text).no(no_proxy).build()))))
     }
 
     /// The proxy to `origin`, if there is one. Loopback is never proxied: it would be another machine's.

@@ -1,6 +1,9 @@
-//! Who is trusted.
+//! Who is trusted, and who we are.
 
-use crate::error::{Class, Error, Result};
+use crate::{
+    error::{Class, Error, Result},
+    secret::Secret,
+};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
@@ -8,7 +11,8 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{self, CryptoProvider},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
 use std::{
@@ -36,6 +40,25 @@ pub(super) fn config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>> {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// A certificate chain, leaf first, and its private key, both PEM. It is checked that they belong together, since a server
+/// would only say that the handshake failed.
+pub(super) fn certified(chain: &str, key: &Secret) -> Result<Arc<CertifiedKey>> {
+    let bad = |why: &str| {
+        Error::new(Class::Config, "the client certificate cannot be used")
+            .why(why)
+            .fix("it is PEM: the certificate and those that signed it, and its private key (PKCS#8, PKCS#1 or SEC 1)")
+    };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
+    let chain =
+        chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| bad("there is no certificate in it"))?;
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
+        .map_err(|_| bad("there is no private key in it"))?;
+    // The reasons of the library say nothing of the key.
+    let certified = CertifiedKey::from_der(chain, key, &crypto::ring::default_provider())
+        .map_err(|error| bad(&error.to_string()))?;
+    Ok(Arc::new(certified))
 }
 
 /// The private CA first, then the system's roots: a certificate is good if either vouches for it.

@@ -29,7 +29,8 @@ async fn arm() -> Server {
 }
 
 fn lessor(arm: &Server, gateway: &Server) -> SubscriptionKey {
-    let config = crate::config::Arm { url: arm.url.clone(), scope: "https://arm.example/.default".to_owned() };
+    let config =
+        crate::config::Arm { url: arm.url.clone(), scope: "https://arm.example/.default".to_owned() };
     let exchange = Arc::new(FakeExchange::default()) as Arc<dyn Exchange>;
     let arm = Arc::new(Arm::new(&config, SERVICE, exchange, arm.client()));
     let wanted = Wanted {
