@@ -120,9 +120,29 @@ fn the_example_is_complete_and_valid() {
         };
         assert!(found, "{} is not in the example", key.name);
     }
-    for key in config::keys::CREDENTIAL_KEYS {
-        assert!(in_table("credentials.partner]", key.name), "{} is not in the example", key.name);
+}
+
+#[test]
+fn the_example_of_everything_has_everything() {
+    let example = include_str!("../gitpod/everything.toml");
+    let config = Desk::new(Some(example), &[]).load().expect("valid");
+    for section in config::keys::SECTIONS {
+        let entries = example.split("\n[").filter(|part| part.starts_with(section.name));
+        let lines: Vec<&str> = entries.flat_map(str::lines).collect();
+        for key in section.keys {
+            // The plain tables show those that every entry has in common with them.
+            let plain = ["gateways", "identities"].contains(&section.name) && key.name == "probe";
+            let found = lines.iter().any(|line| line.starts_with(&format!("{} = ", key.name)));
+            assert!(found || plain, "{}.NAME.{} is not in the example", section.name, key.name);
+        }
     }
+    for (_, kind) in Kind::ALL {
+        assert!(config.credentials.iter().any(|credential| credential.target.kind() == kind), "no {kind}");
+    }
+    assert_eq!(
+        config.exchanges["government"].method.entra().expect("Entra").audience,
+        "api://AzureADTokenExchangeUSGov"
+    );
 }
 
 /// The example again, with every commented setting switched on: the comments must not rot either.

@@ -68,9 +68,13 @@ fn the_table_of_settings_is_the_codes() {
         (name.to_owned(), variables.collect::<Vec<_>>())
     };
     let mut wanted: Vec<_> = keys::KEYS.iter().map(|key| named(key.name, key.name, key.aliases)).collect();
-    wanted.extend(keys::CREDENTIAL_KEYS.iter().map(|key| {
-        let path = format!("credentials.NAME.{}", key.name);
-        named(&path, &path, key.aliases)
+    let sections =
+        keys::SECTIONS.iter().filter(|section| ["exchanges", "credentials"].contains(&section.name));
+    wanted.extend(sections.flat_map(|section| {
+        section.keys.iter().map(|key| {
+            let path = format!("{}.NAME.{}", section.name, key.name);
+            named(&path, &path, key.aliases)
+        })
     }));
     let shown: Vec<_> = rows
         .iter()
@@ -198,7 +202,9 @@ fn each_configuration_loads() {
     let text = readme() + &fs::read_to_string(root().join("gitpod/README.md")).unwrap();
     let mut blocks = blocks(&text, "toml").into_iter().map(str::to_owned).collect::<Vec<_>>();
     assert!(blocks.len() >= 2);
-    blocks.push(fs::read_to_string(root().join("gitpod/apim-agent.toml")).unwrap());
+    for example in ["gitpod/apim-agent.toml", "gitpod/everything.toml"] {
+        blocks.push(fs::read_to_string(root().join(example)).unwrap());
+    }
     for block in blocks {
         let config = load(&block).unwrap_or_else(|error| panic!("{error}\n{block}"));
         assert!(!config.credentials.is_empty());

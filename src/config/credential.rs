@@ -165,3 +165,11 @@ impl fmt::Display for Kind {
         f.write_str(Self::ALL.iter().find(|(_, kind)| kind == self).map_or("", |(name, _)| name))
     }
 }
+
+/// The variable that names a file: `ENV_FILE`, or `ENV_CRT_FILE` for the part `crt`.
+pub fn file_variable(env: &str, part: Option<&str>) -> String {
+    match part {
+        Some(part) => format!("{env}_{}_FILE", part.to_ascii_uppercase()),
+        None => format!("{env}_FILE"),
+    }
+}

@@ -121,7 +121,12 @@ fn suggest(kind: Unknown, table: &str, leaf: &str) -> Option<String> {
     }
     // The right name in the wrong table, such as `tenant_id` at the top.
     let elsewhere = |key: &&keys::Key| key.name.rsplit('.').next() == Some(leaf.as_str());
-    keys::KEYS.iter().find(elsewhere).map(|key| key.name.to_owned())
+    // The one that has a well-known variable is the best known.
+    keys::KEYS
+        .iter()
+        .filter(elsewhere)
+        .min_by_key(|key| key.aliases.is_empty())
+        .map(|key| key.name.to_owned())
 }
 
 fn allowed(kind: Unknown, table: &str) -> String {

@@ -39,10 +39,10 @@ pub fn config(layers: Layers, folders: Folders<'_>) -> Result<Config> {
     let mut check = Check { layers, folders, problems: Vec::new() };
     let cloud = check.or("cloud", forms::cloud, Cloud::default());
     let workspace = check.required("workspace", forms::workspace, "it names what the agent makes");
-    let identities = check.identities(cloud);
-    let gateways = check.gateways();
     let outlines = check.outlines();
     let (exchanges, clouds) = check.exchanges(cloud, &outlines);
+    let identities = check.identities(cloud);
+    let gateways = check.gateways();
     let credentials = check.credentials(&outlines, &gateways, &exchanges, &clouds);
     let ca_file = check.path("ca_file");
     let runtime_dir = check.path("runtime_dir");
@@ -113,10 +113,9 @@ impl Check<'_> {
             } else {
                 format!("allowed are the entries under {section}: {}", names.join(", "))
             });
-            Err(match keys::nearest(text, names.iter().map(String::as_str)) {
-                Some(near) => complaint.example(near),
-                None => complaint,
-            })
+            let near =
+                keys::nearest(text, names.iter().map(String::as_str)).or(names.first().map(String::as_str));
+            Err(complaint.example(near.unwrap_or(DEFAULT)))
         };
         self.or(path, form, DEFAULT.to_owned())
     }
@@ -128,7 +127,7 @@ impl Check<'_> {
             if let Some(entry) = self.layers.get(&path).cloned() {
                 self.problems.push(Problem {
                     what: format!("{path} has no effect on {what}"),
-                    allowed: format!("allowed are here {}", used.join(", ")),
+                    allowed: format!("it takes {}", used.join(", ")),
                     fix: "remove it".to_owned(),
                     key: path,
                     origin: Some(entry.origin),
@@ -177,7 +176,7 @@ impl Check<'_> {
             self.problems.push(Problem {
                 key: path.to_owned(),
                 what: format!("{path} is not set"),
-                allowed: "every credential needs it".to_owned(),
+                allowed: "this credential needs it".to_owned(),
                 fix: example(Some(at), path, &usual_example(path)),
                 origin: Some(at.clone()),
             });

@@ -9,7 +9,7 @@
 //! `NAME` is the credential's; it holds no dot, so that no file of ours has the name of another one.
 
 use super::{Item, env_file};
-use crate::{lease::Value, secret::Secret};
+use crate::{config::credential::file_variable, lease::Value, secret::Secret};
 use std::path::Path;
 
 /// What a set comes to.
@@ -50,16 +50,8 @@ impl<'a> Layout<'a> {
     ) {
         let name = format!("{}.{extension}", item.name);
         let path = folder.join(&name).display().to_string();
-        self.variables.push((variable(item.env, mark), Secret::new(path)));
+        self.variables.push((file_variable(item.env, mark), Secret::new(path)));
         self.files.push((name, content));
-    }
-}
-
-/// The variable that names a file: `ENV_FILE`, or `ENV_CRT_FILE` for the part `crt`.
-pub fn variable(env: &str, part: Option<&str>) -> String {
-    match part {
-        Some(part) => format!("{env}_{}_FILE", part.to_ascii_uppercase()),
-        None => format!("{env}_FILE"),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     super::{
         Credential, DEFAULT, Exchange, FILE_NAME, Gateway, Kind, Method, Target,
         cloud::Cloud,
-        credential::InVault,
+        credential::{InVault, file_variable},
         duration, env_name, forms,
         keys::{self, CREDENTIAL_KEYS},
         problem::{Origin, Problem, example, shown},
@@ -82,6 +82,8 @@ impl Check<'_> {
     ) -> Option<Credential> {
         let Outline { name, origin, .. } = outline;
         let path = |key: &str| format!("credentials.{name}.{key}");
+        // With an unknown kind anything may be right.
+        let target = outline.kind.and_then(|kind| self.target(outline, kind, exchanges, clouds));
         let env = self.wanted(&path("env"), env_name::free, origin);
         let required = self.or(&path("required"), forms::flag, true);
         let default_life = Duration::from_hours(1);
@@ -94,12 +96,10 @@ impl Check<'_> {
         if grace >= lifetime {
             self.grace_too_long(&path("grace"), lifetime);
         }
-        // With an unknown kind anything else may be right.
         let kind = outline.kind?;
         let used: Vec<&str> = ["kind", "env", "required"].iter().chain(kind.keys()).copied().collect();
         self.only(&format!("credentials.{name}"), CREDENTIAL_KEYS, &used, &format!("kind {kind}"));
         self.fits(outline, kind, exchanges);
-        let target = self.target(outline, kind, exchanges, clouds);
         let gateway_of = gateways.get(&gateway);
         if kind == Kind::SubscriptionKey && gateway_of.is_none_or(|gateway| gateway.service.is_none()) {
             let service = match gateway.as_str() {
@@ -225,14 +225,26 @@ impl Check<'_> {
             }
             let path = format!("credentials.{name}.env");
             let Some(entry) = self.layers.get(&path).cloned() else { continue };
-            if let Some(other) = published.insert(entry.text.clone(), name.clone()) {
+            // A value that no variable can hold is in a file, which another variable names.
+            let files = [None, Some("crt"), Some("key")].map(|part| file_variable(&entry.text, part));
+            for variable in [entry.text.clone()].into_iter().chain(files) {
+                let Some(other) = published.insert(variable.clone(), name.clone()) else { continue };
+                let what = if variable == entry.text {
+                    format!("{path} is {}, and so is credentials.{other}.env", shown(&entry.text))
+                } else {
+                    format!(
+                        "{path} is {}, and may need {variable}, which credentials.{other} may need too",
+                        shown(&entry.text)
+                    )
+                };
                 self.problems.push(Problem {
-                    what: format!("{path} is {}, and so is credentials.{other}.env", shown(&entry.text)),
+                    what,
                     allowed: "allowed is a variable of its own for each credential".to_owned(),
                     fix: example(Some(&entry.origin), &path, &format!("{}_2", entry.text)),
-                    key: path,
-                    origin: Some(entry.origin),
+                    key: path.clone(),
+                    origin: Some(entry.origin.clone()),
                 });
+                break;
             }
         }
     }
