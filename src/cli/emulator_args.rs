@@ -35,6 +35,9 @@ pub struct EmulatorOptions {
     /// Role action that the identity holds, instead of all; repeatable
     #[arg(long, value_name = "ACTION")]
     pub role_action: Vec<String>,
+    /// Data action that the identity holds at Key Vault, instead of all; repeatable
+    #[arg(long, value_name = "ACTION")]
+    pub data_action: Vec<String>,
     /// Another issuer that Entra trusts, for one subject or for all; repeatable
     #[arg(long, value_name = "URL[,SUBJECT]", value_parser = issuer)]
     pub trust_issuer: Vec<TrustedIssuer>,
@@ -47,6 +50,9 @@ pub struct EmulatorOptions {
     /// Port of Azure Resource Manager [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub port_arm: Option<u16>,
+    /// Port of Key Vault [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub port_key_vault: Option<u16>,
     /// Port of the gateway [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub port_gateway: Option<u16>,
@@ -106,10 +112,12 @@ impl EmulatorOptions {
             (self.latency.is_some(), "--latency"),
             (self.rate_limit.is_some(), "--rate-limit"),
             (!self.role_action.is_empty(), "--role-action"),
+            (!self.data_action.is_empty(), "--data-action"),
             (!self.trust_issuer.is_empty(), "--trust-issuer"),
             (self.port_identity.is_some(), "--port-identity"),
             (self.port_entra.is_some(), "--port-entra"),
             (self.port_arm.is_some(), "--port-arm"),
+            (self.port_key_vault.is_some(), "--port-key-vault"),
             (self.port_gateway.is_some(), "--port-gateway"),
             (self.port_proxy.is_some(), "--port-proxy"),
             (self.port_control.is_some(), "--port-control"),

@@ -70,11 +70,15 @@ pub(super) fn emulator_options(flags: &EmulatorOptions) -> emulator::Options {
     if !flags.role_action.is_empty() {
         world.role_actions.clone_from(&flags.role_action);
     }
+    if !flags.data_action.is_empty() {
+        world.data_actions.clone_from(&flags.data_action);
+    }
     options.latency = flags.latency.unwrap_or_default();
     options.ports = emulator::Ports {
         identity: flags.port_identity.unwrap_or_default(),
         entra: flags.port_entra.unwrap_or_default(),
         arm: flags.port_arm.unwrap_or_default(),
+        key_vault: flags.port_key_vault.unwrap_or_default(),
         gateway: flags.port_gateway.unwrap_or_default(),
         proxy: flags.port_proxy.unwrap_or_default(),
         control: flags.port_control.unwrap_or_default(),

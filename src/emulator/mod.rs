@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod issuer;
 pub mod journal;
 pub mod jwt;
+pub mod key_vault;
 mod proxy;
 mod rsa;
 mod server;
@@ -57,6 +58,8 @@ pub struct Ports {
     pub entra: u16,
     /// Azure Resource Manager.
     pub arm: u16,
+    /// Key Vault.
+    pub key_vault: u16,
     /// The gateway.
     pub gateway: u16,
     /// The CONNECT proxy.
@@ -88,6 +91,12 @@ pub struct Ready {
     pub authority: String,
     /// Azure Resource Manager.
     pub arm: String,
+    /// Key Vault.
+    pub key_vault: String,
+    /// A secret that is in it from the start.
+    pub secret_name: String,
+    /// A client certificate that is in it from the start, as PEM; its private key is the secret of the same name.
+    pub certificate_name: String,
     /// The gateway.
     pub gateway: String,
     /// The HTTP CONNECT proxy that maps the public Azure names to the emulator (plain http).

@@ -11,6 +11,7 @@ use super::{
     issuer::{ENTRA_AUDIENCE, Issuer, subject},
     journal::Journal,
     jwt::SigningKey,
+    key_vault::{KeyVault, starter},
     proxy::{self, Targets},
     server::{self, Shared},
     store::Store,
@@ -67,6 +68,7 @@ impl Emulator {
         let trust = Trust::new(credentials, Box::new(Network::new(ca_file)));
         let entra_keys = Arc::new(entra_keys);
         let store = Arc::new(Store::new(world.key_delay));
+        let vault = Arc::new(starter::stock(&world, clock::now())?);
         let (faults, journal) = (Arc::<Faults>::default(), Arc::<Journal>::default());
         let shared = Arc::new(Shared {
             faults: faults.clone(),
@@ -78,13 +80,19 @@ impl Emulator {
             (listeners.identity, issuer.clone()),
             (listeners.entra, Arc::new(Entra::new(world.clone(), entra_keys.clone(), trust))),
             (listeners.arm, Arc::new(Arm::new(world.clone(), store.clone(), entra_keys.clone()))),
-            (listeners.gateway, Arc::new(Gateway::new(world.clone(), store, entra_keys))),
+            (
+                listeners.key_vault,
+                Arc::new(KeyVault::new(world.clone(), vault, entra_keys.clone(), ready.authority.clone())),
+            ),
+            (listeners.gateway, Arc::new(Gateway::new(world.clone(), store, entra_keys.clone()))),
         ];
         let named = |service: &dyn Service| [vec![service.name()], service.operations()].concat();
         let control = Control {
             faults: faults.clone(),
             journal: journal.clone(),
             ready: ready.clone(),
+            world: world.clone(),
+            entra_keys,
             operations: services.iter().flat_map(|(_, service)| named(&**service)).collect(),
         };
         services.push((listeners.control, Arc::new(control)));
@@ -172,6 +180,7 @@ struct Listeners {
     identity: TcpListener,
     entra: TcpListener,
     arm: TcpListener,
+    key_vault: TcpListener,
     gateway: TcpListener,
     proxy: TcpListener,
     control: TcpListener,
@@ -185,6 +194,7 @@ impl Listeners {
         let (identity, identity_port) = listen(ports.identity)?;
         let (entra, entra_port) = listen(ports.entra)?;
         let (arm, arm_port) = listen(ports.arm)?;
+        let (key_vault, key_vault_port) = listen(ports.key_vault)?;
         let (gateway, gateway_port) = listen(ports.gateway)?;
         let (proxy, proxy_port) = listen(ports.proxy)?;
         let (control, control_port) = listen(ports.control)?;
@@ -192,10 +202,11 @@ impl Listeners {
             identity: identity_port,
             entra: entra_port,
             arm: arm_port,
+            key_vault: key_vault_port,
             gateway: gateway_port,
             control: control_port,
         };
-        Ok(Self { identity, entra, arm, gateway, proxy, control, targets, proxy_port })
+        Ok(Self { identity, entra, arm, key_vault, gateway, proxy, control, targets, proxy_port })
     }
 }
 
@@ -226,7 +237,7 @@ fn ready(
     folder: &Folder,
 ) -> Ready {
     let url = |port: u16| format!("https://127.0.0.1:{port}");
-    let Targets { identity, entra, arm, gateway, control } = listeners.targets;
+    let Targets { identity, entra, arm, key_vault, gateway, control } = listeners.targets;
     Ready {
         ca_file,
         tenant_id: world.tenant_id.clone(),
@@ -238,6 +249,9 @@ fn ready(
         identity_token_file,
         authority: url(entra),
         arm: url(arm),
+        key_vault: url(key_vault),
+        secret_name: world.secret_name.clone(),
+        certificate_name: world.certificate_name.clone(),
         gateway: url(gateway),
         proxy: format!("http://127.0.0.1:{}", listeners.proxy_port),
         assertion_file: folder.file(ASSERTION),

@@ -25,6 +25,16 @@ pub struct World {
     pub foreign_product: String,
     /// Role actions that the service principal holds at the APIM service; `*` at the end matches the rest.
     pub role_actions: Vec<String>,
+    /// Name of the vault.
+    pub vault_name: String,
+    /// A secret that is in the vault from the start.
+    pub secret_name: String,
+    /// A client certificate that is in the vault from the start.
+    pub certificate_name: String,
+    /// Data actions that the service principal holds at the vault; `*` stands for any text.
+    pub data_actions: Vec<String>,
+    /// The object id of the principal that holds every data action at the vault, for those who rotate.
+    pub operator_id: String,
     /// Life of access tokens; `None` draws 60-90 minutes for each as Entra does.
     pub access_token_life: Option<Duration>,
     /// Life of id tokens.
@@ -58,10 +68,53 @@ impl Default for World {
             product: "starter".to_owned(),
             foreign_product: "unlimited".to_owned(),
             role_actions: vec!["Microsoft.ApiManagement/service/*".to_owned()],
+            vault_name: "kv-emulator".to_owned(),
+            secret_name: "partner-api-key".to_owned(),
+            certificate_name: "partner-client".to_owned(),
+            data_actions: vec![
+                "Microsoft.KeyVault/vaults/secrets/*".to_owned(),
+                "Microsoft.KeyVault/vaults/certificates/*".to_owned(),
+            ],
+            operator_id: "e1f4a6b8-3c27-4d95-a1e0-9b8c7d6e5f55".to_owned(),
             access_token_life: None,
             id_token_life: Duration::from_hours(1),
             key_delay: Duration::ZERO,
             rate_limit: 600,
+        }
+    }
+}
+
+/// Whether a role's action such as `Microsoft.ApiManagement/service/*` covers `action`; `*` stands for any text.
+pub(super) fn covers(pattern: &str, action: &str) -> bool {
+    let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == action };
+    let Some(mut left) = action.strip_prefix(head) else { return false };
+    let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in middle.split('*') {
+        match left.find(part) {
+            Some(at) => left = &left[at + part.len()..],
+            None => return false,
+        }
+    }
+    left.ends_with(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn role_actions_may_hold_stars() {
+        let write = "Microsoft.ApiManagement/service/subscriptions/write";
+        for pattern in
+            [write, "*", "*/write", "microsoft.apimanagement/service/*", "M*/subscriptions/*", "*/subs*/wr*e"]
+        {
+            assert!(covers(pattern, write), "{pattern}");
+        }
+        for pattern in
+            ["", "*/read", "Microsoft.ApiManagement/service", "Microsoft.ApiManagement/service/products/*"]
+        {
+            assert!(!covers(pattern, write), "{pattern}");
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     emulator::{
         issuer::ENTRA_AUDIENCE,
         jwt::{self, SigningKey, Verified},
+        key_vault::auth as key_vault,
         server::pairs,
         trust::{Distrust, Trust},
         wire::Request,
@@ -112,6 +113,9 @@ fn resource(world: &World, scope: &str) -> Result<(String, &'static [&'static st
     let plain = resource.strip_suffix('/').unwrap_or(resource);
     if plain == ARM || plain == ARM_CLASSIC {
         Ok((ARM.to_owned(), &[]))
+    } else if plain == key_vault::AUDIENCE {
+        // With a slash left it is another name, and Key Vault refuses it.
+        Ok((resource.to_owned(), &[]))
     } else if plain == world.api_audience {
         Ok((world.api_audience.clone(), &["Echo.Call"]))
     } else if plain.is_empty() {
