@@ -15,8 +15,8 @@ use base64::{
 };
 use serde_json::{Value, json};
 
-/// Seconds in a month of 30 days, which is how the vault counts a validity that it did not choose.
-const MONTH: u64 = 30 * 24 * 3600;
+/// Seconds in a twelfth of the Gregorian year. The official example counts the months that have begun.
+const MONTH: u64 = 2_629_746;
 
 impl Context<'_> {
     pub(super) fn get_certificate(&self, name: &str, version: Option<&str>) -> Result<Response, VaultError> {
@@ -181,7 +181,7 @@ impl Context<'_> {
             "subject": facts.subject,
             "ekus": facts.extended_key_usages,
             "key_usage": facts.key_usages,
-            "validity_months": facts.not_after.saturating_sub(facts.not_before) / MONTH,
+            "validity_months": facts.not_after.saturating_sub(facts.not_before).div_ceil(MONTH),
         });
         if !facts.dns_names.is_empty() {
             x509["sans"] = json!({ "dns_names": facts.dns_names });
