@@ -35,7 +35,7 @@ pub struct EmulatorOptions {
     /// Role action that the identity holds, instead of all; repeatable
     #[arg(long, value_name = "ACTION")]
     pub role_action: Vec<String>,
-    /// Data action that the identity holds at Key Vault, instead of all; repeatable
+    /// Its data action at Key Vault, instead of all; repeatable
     #[arg(long, value_name = "ACTION")]
     pub data_action: Vec<String>,
     /// Another issuer that Entra trusts, for one subject or for all; repeatable

@@ -113,7 +113,7 @@ impl Stage {
     }
 
     fn answer(&self, mut request: Request) -> Response {
-        request.host = "myvault.vault.azure.net".to_owned();
+        request.host = String::from("myvault.vault.azure.net");
         self.service.answer_at(&request, self.now)
     }
 
@@ -127,7 +127,7 @@ impl Stage {
         let secret = operation.contains("Secret");
         let named = if secret { "secret" } else { "certificate" };
         let name = values[format!("{named}-name")].as_str().unwrap_or("seed").to_owned();
-        let mut version = String::new();
+        let mut version = None;
         for name in [&name, &name, "another", "another"] {
             let (method, path, body) = if secret {
                 let body = json!({ "value": "v", "contentType": "plainText" });
@@ -137,7 +137,7 @@ impl Stage {
             };
             let made = self.send(method, &path, &body);
             if name != "another" {
-                version = made["id"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+                version = made["id"].as_str().unwrap().rsplit('/').next().map(String::from);
             }
         }
         if operation.contains("Deleted") {

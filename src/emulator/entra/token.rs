@@ -10,7 +10,7 @@ use crate::{
     emulator::{
         issuer::ENTRA_AUDIENCE,
         jwt::{self, SigningKey, Verified},
-        key_vault::auth as key_vault,
+        key_vault,
         server::pairs,
         trust::{Distrust, Trust},
         wire::Request,
@@ -183,7 +183,7 @@ fn audiences(aud: &Value) -> Vec<&str> {
     }
 }
 
-/// The body of a success. Both resources have version 1.0 tokens, as ARM does and as an application registration
+/// The body of a success. All resources have version 1.0 tokens, as ARM does and as an application registration
 /// does whose `requestedAccessTokenVersion` was never set.
 pub(super) fn issue(
     world: &World,

@@ -6,7 +6,7 @@
 //! storage accounts are not there.
 
 mod api_version;
-pub(super) mod auth;
+mod auth;
 mod body;
 mod certificate;
 mod certificates;
@@ -30,6 +30,8 @@ use crate::{
         world::World,
     },
 };
+pub(super) use auth::AUDIENCE;
+
 use api_version::ApiVersion;
 use async_trait::async_trait;
 use auth::Caller;
