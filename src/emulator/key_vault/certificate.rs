@@ -36,8 +36,6 @@ pub(super) struct Certificate {
     pub(super) facts: Facts,
     /// PKCS#12 or PEM: the form of the secret.
     pub(super) content_type: &'static str,
-    /// Whether the private key may be read.
-    pub(super) exportable: bool,
     /// The policy's `issuer.name`, such as `Unknown`.
     pub(super) issuer: String,
 }
@@ -105,17 +103,12 @@ impl Material {
     }
 
     /// The public part; `content_type` is the form of the secret.
-    pub(super) fn certificate(
-        &self,
-        content_type: &'static str,
-        exportable: bool,
-        issuer: &str,
-    ) -> Certificate {
+    pub(super) fn certificate(&self, content_type: &'static str, issuer: &str) -> Certificate {
         let leaf = self.chain[0].clone();
         let mut thumbprint = [0; 20];
         thumbprint.copy_from_slice(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &leaf).as_ref());
         let (facts, issuer) = (self.facts.clone(), issuer.to_owned());
-        Certificate { leaf, thumbprint, facts, content_type, exportable, issuer }
+        Certificate { leaf, thumbprint, facts, content_type, issuer }
     }
 
     /// PEM in the vault's order: the key, the leaf, the rest of the chain.

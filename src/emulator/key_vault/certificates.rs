@@ -61,9 +61,11 @@ impl Context<'_> {
         } else {
             Material::from_pkcs12(&STANDARD.decode(value.trim()).map_err(|_| invalid("value"))?, password)?
         };
-        let exportable = policy["key_props"]["exportable"].as_bool().unwrap_or(true);
+        if policy["key_props"]["exportable"] == false {
+            return Err(VaultError::not_implemented("certificates whose private key cannot be exported"));
+        }
         let issuer = policy["issuer"]["name"].as_str().unwrap_or("Unknown");
-        let certificate = material.certificate(content_type, exportable, issuer);
+        let certificate = material.certificate(content_type, issuer);
         let secret = secret(&material, name, content_type).map_err(|error| VaultError::internal(&error))?;
         let mut vault = self.vault.lock();
         vault.import(name, certificate, secret, body.changes()?, self.now)?;
@@ -169,7 +171,7 @@ impl Context<'_> {
         let current = item.current();
         let (content, facts) = (&current.content, &current.content.facts);
         let mut key = json!({
-            "exportable": content.exportable,
+            "exportable": true,
             "kty": facts.key_type,
             "key_size": facts.key_size,
             "reuse_key": false,

@@ -34,7 +34,7 @@ pub(in crate::emulator) fn stock(world: &World, now: SystemTime) -> Result<Vault
         pem: None,
     };
     let material = client_certificate(&world.certificate_name, now)?;
-    let certificate = material.certificate(PEM, true, "Unknown");
+    let certificate = material.certificate(PEM, "Unknown");
     let key = secret(&material, &world.certificate_name, PEM)?;
     let mut inner = vault.lock();
     inner

@@ -43,7 +43,8 @@ impl Vault {
     }
 
     /// SHA-1 thumbprints of the current versions of all certificates that are enabled, in the form in which API
-    /// Management tells them: 40 upper-case hexadecimal digits.
+    /// Management tells them: 40 upper-case hexadecimal digits. With a new version the former one's is gone at once; who
+    /// wants to know both for a while has to remember it.
     pub fn thumbprints(&self) -> Vec<String> {
         let inner = self.lock();
         let enabled =

@@ -317,6 +317,10 @@ fn what_is_imported_comes_out_in_the_form_of_its_policy() {
     asking("2025-07-01", "application/x-pkcs12", "pem").is(400, "BadParameter", None);
     asking("2025-07-01", "application/x-pem-file", "partner-api-key").is(400, "BadParameter", None);
 
+    let sealed = json!({ "value": pem, "policy": {
+        "key_props": { "exportable": false }, "secret_props": { "contentType": "application/x-pem-file" },
+    }});
+    bench.write("POST", "/certificates/sealed/import", &sealed).is(501, "NotImplemented", None);
     import("bad", &pem, "application/x-pkcs12", "").is(400, "BadParameter", None);
     import("bad", &pem, "text/plain", "").is(400, "BadParameter", None);
     import("bad", pfx.expose(), "application/x-pem-file", "").is(400, "BadParameter", None);
