@@ -3,10 +3,14 @@
 use super::*;
 use crate::{
     clock::from_unix,
-    emulator::store::State::{self, Active},
+    emulator::{
+        store::State::{self, Active},
+        trust::{Trust, tests::Shelf},
+    },
 };
 use bytes::Bytes;
 use http::HeaderMap;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const NOW: u64 = 1_795_478_400;
@@ -22,6 +26,7 @@ pub(super) fn get(path: &str) -> Request {
         body: Bytes::new(),
         host: "localhost:8443".to_owned(),
         peer: ([192, 0, 2, 7], 40_000).into(),
+        client_certificate: None,
     }
 }
 
@@ -32,7 +37,18 @@ fn with_header(name: &'static str, value: &str) -> Request {
 }
 
 fn holder(sid: &str, scope: &str, state: State) -> Holder {
-    Holder { sid: sid.to_owned(), scope: scope.to_owned(), state }
+    let display_name = match sid {
+        "ws-1" => "apim-agent one ada@example.com until 2026-11-24T14:00:00Z",
+        _ => "by hand",
+    };
+    Holder { sid: sid.to_owned(), scope: scope.to_owned(), state, display_name: display_name.to_owned() }
+}
+
+/// A broker that nobody uses.
+fn broker(world: &Arc<World>) -> Broker {
+    let trust = Trust::new(Vec::new(), Box::new(Shelf { documents: Arc::default(), asked: Arc::default() }));
+    let store = Arc::new(Store::new(Duration::ZERO));
+    Broker::with(world.clone(), store, Box::new(|_| Err(Invalid::Malformed)), trust)
 }
 
 /// Three keys are known; the only good token is `good`.
@@ -46,6 +62,7 @@ fn gateway(rate_limit: u32) -> Gateway {
         "appid": world.client_id,
         "sub": world.principal_id,
     });
+    let broker = broker(&world);
     Gateway::with(
         world,
         Box::new(|key, _| match key {
@@ -59,6 +76,8 @@ fn gateway(rate_limit: u32) -> Gateway {
             "good" => Ok(Verified { header: json!({}), claims: claims.clone() }),
             _ => Err(Invalid::Malformed),
         }),
+        Arc::new(Vec::new),
+        broker,
     )
 }
 
@@ -82,6 +101,14 @@ fn paths_lead_to_operations() {
         (Method::DELETE, "/echo/", ECHO),
         (Method::PATCH, "/echo/a/b", ECHO),
         (Method::GET, "/echoes", NOT_FOUND),
+        (Method::GET, "/partner", PARTNER),
+        (Method::POST, "/partner/orders", PARTNER),
+        (Method::GET, "/partners", NOT_FOUND),
+        (Method::POST, "/broker/token", broker::TOKEN),
+        (Method::GET, "/broker/token", broker::TOKEN),
+        (Method::POST, "/broker/revoke", broker::REVOKE),
+        (Method::POST, "/broker/token/", NOT_FOUND),
+        (Method::GET, "/broker", NOT_FOUND),
         (Method::GET, "/", NOT_FOUND),
     ] {
         let request = Request { method, ..get(path) };
@@ -108,7 +135,7 @@ fn a_key_opens_the_api_and_the_backend_does_not_see_it() {
         json!({"kind": "subscription", "name": "ws-1", "product": "starter"})
     );
     assert_eq!(body(&response)["headers"].get("ocp-apim-subscription-key"), None);
-    assert_eq!(response.caller.as_deref(), Some("subscription ws-1"));
+    assert_eq!(response.caller.as_deref(), Some("subscription ws-1 of one ada@example.com"));
 
     let response = gateway.call(&with_header("ocp-apim-subscription-key", "everything"), from_unix(NOW));
     assert_eq!(body(&response)["caller"], json!({"kind": "subscription", "name": "ops"}));
@@ -140,7 +167,7 @@ fn a_token_opens_it_too_and_is_not_handed_on() {
         json!({"kind": "token", "name": client_id, "subject": principal_id})
     );
     assert_eq!(body(&response)["headers"].get("authorization"), None);
-    assert_eq!(response.caller, Some(format!("app {client_id} sub {principal_id}")));
+    assert_eq!(response.caller, Some(format!("workspace {principal_id}")));
 
     for (value, message) in
         [("Bearer bad", "Invalid Azure AD JWT"), ("Basic dTpw", "Azure AD JWT not present")]
@@ -193,9 +220,36 @@ fn each_caller_has_its_limit_and_refusals_do_not_count() {
     assert_eq!((refused.status, refused.body.len()), (429, 84));
     assert_eq!(header(&refused, "Retry-After"), Some("57"));
     assert_eq!(header(&refused, "X-RateLimit-Remaining"), Some("0"));
-    assert_eq!(refused.caller.as_deref(), Some("subscription ws-1"));
+    assert_eq!(refused.caller.as_deref(), Some("subscription ws-1 of one ada@example.com"));
     assert_eq!(call("everything", now).status, 200);
     assert_eq!(call("key", now + rate::PERIOD).status, 200);
+}
+
+#[test]
+fn a_certificate_opens_partner_and_nothing_else_does() {
+    let params = rcgen::CertificateParams::default();
+    let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec();
+    let allowed = thumbprint(&certificate);
+    let mut gateway = gateway(10);
+    gateway.thumbprints = Arc::new(move || vec![allowed]);
+    let mut request = with_header("ocp-apim-subscription-key", "key");
+    request.path = "/partner/orders".to_owned();
+    let refused = gateway.call_partner(&request, from_unix(NOW));
+    assert_eq!((refused.status, refused.caller.as_deref()), (401, None));
+    assert_eq!(
+        std::str::from_utf8(&refused.body).unwrap(),
+        r#"{ "statusCode": 401, "message": "Client certificate missing" }"#
+    );
+
+    request.client_certificate = Some(certificate.into());
+    let served = gateway.call_partner(&request, from_unix(NOW));
+    let name = certificate::shown(&allowed);
+    assert_eq!((served.status, &served.caller), (200, &Some(format!("certificate {name}"))));
+    assert_eq!(body(&served)["caller"], json!({"kind": "certificate", "name": name}));
+
+    gateway.thumbprints = Arc::new(Vec::new);
+    let refused = gateway.call_partner(&request, from_unix(NOW));
+    assert_eq!(body(&refused)["message"], "Invalid client certificate");
 }
 
 /// The policy file is what people apply at a real gateway; it must not drift from what this one does.
