@@ -26,8 +26,8 @@ pub(super) enum Caller {
 pub(super) struct Subject {
     /// The application (`appid` in tokens of version 1, `azp` in those of version 2).
     pub(super) app_id: String,
-    /// The subject (`sub`).
-    pub(super) subject: String,
+    /// The subject.
+    pub(super) sub: String,
     /// The person's name, where the token speaks for one; none in an application's own tokens.
     pub(super) user: Option<String>,
 }
@@ -40,12 +40,12 @@ pub(super) struct Subject {
 /// read first: `upn` in tokens of version 1, `preferred_username` in those of version 2, else the object id.
 pub(super) fn caller(claims: &Value) -> Option<Subject> {
     let text = |name: &str| claims[name].as_str().filter(|text| !text.is_empty());
-    let subject = text("sub")?;
+    let sub = text("sub")?;
     let is_user = text("idtyp").map_or(text("scp").is_some(), |kind| kind == "user");
-    let name = || ["upn", "preferred_username", "oid"].into_iter().find_map(text).unwrap_or(subject);
+    let name = || ["upn", "preferred_username", "oid"].into_iter().find_map(text).unwrap_or(sub);
     Some(Subject {
         app_id: text("appid").or_else(|| text("azp"))?.to_owned(),
-        subject: subject.to_owned(),
+        sub: sub.to_owned(),
         user: is_user.then(|| name().to_owned()),
     })
 }
@@ -65,7 +65,7 @@ impl Caller {
             Self::Subscription { sid, whose: Some(whose), .. } => format!("subscription {sid} of {whose}"),
             Self::Subscription { sid, whose: None, .. } => format!("subscription {sid}"),
             Self::Token(Subject { user: Some(user), .. }) => format!("user {user}"),
-            Self::Token(Subject { subject, .. }) => format!("workspace {subject}"),
+            Self::Token(Subject { sub, .. }) => format!("workspace {sub}"),
             Self::Certificate(thumbprint) => format!("certificate {thumbprint}"),
         }
     }
@@ -74,7 +74,7 @@ impl Caller {
     pub(super) fn counter(&self) -> String {
         match self {
             Self::Subscription { sid, .. } => format!("subscription {sid}"),
-            Self::Token(Subject { app_id, subject, .. }) => format!("app {app_id} sub {subject}"),
+            Self::Token(Subject { app_id, sub, .. }) => format!("app {app_id} sub {sub}"),
             Self::Certificate(_) => self.log_name(),
         }
     }
@@ -86,11 +86,11 @@ impl Caller {
             Self::Subscription { sid, product, .. } => {
                 json!({"kind": "subscription", "name": sid, "product": product})
             }
-            Self::Token(Subject { app_id, subject, user: None }) => {
-                json!({"kind": "token", "name": app_id, "subject": subject})
+            Self::Token(Subject { app_id, sub, user: None }) => {
+                json!({"kind": "token", "name": app_id, "subject": sub})
             }
-            Self::Token(Subject { app_id, subject, user }) => {
-                json!({"kind": "token", "name": app_id, "subject": subject, "user": user})
+            Self::Token(Subject { app_id, sub, user }) => {
+                json!({"kind": "token", "name": app_id, "subject": sub, "user": user})
             }
             Self::Certificate(thumbprint) => json!({"kind": "certificate", "name": thumbprint}),
         }
@@ -129,7 +129,7 @@ mod tests {
         let subject = |user: Option<&str>| {
             Caller::Token(Subject {
                 app_id: "a".to_owned(),
-                subject: "s".to_owned(),
+                sub: "s".to_owned(),
                 user: user.map(str::to_owned),
             })
         };

@@ -170,10 +170,7 @@ mod tests {
     fn a_good_token_says_who_calls() {
         let world = World::default();
         let subject = check_claims(&good(), &world, from_unix(NOW));
-        assert_eq!(
-            subject,
-            Ok(Subject { app_id: world.client_id, subject: "c5d9a7e4".to_owned(), user: None })
-        );
+        assert_eq!(subject, Ok(Subject { app_id: world.client_id, sub: "c5d9a7e4".to_owned(), user: None }));
     }
 
     #[test]

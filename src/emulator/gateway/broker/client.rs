@@ -115,7 +115,7 @@ pub(super) fn authenticate<'a>(
         return Err(refuse("has a wrong signature"));
     }
     let (assertion_id, end) =
-        check_claims(&parts.claims, &attempt.endpoints, clock::unix(now)).map_err(|why| refuse(why))?;
+        check_claims(&parts.claims, &attempt.endpoints, clock::unix(now)).map_err(refuse)?;
     if !replays.first_use(&client.id, assertion_id, end, clock::unix(now)) {
         return Err(refuse("has been used before"));
     }

@@ -95,8 +95,8 @@ impl Check<'_> {
         let subject = token::check_token(token, self.verify, self.world, now)
             .map_err(|refusal| format!("is refused: {}", refusal.reason()))?;
         Ok(Proof {
-            workspace: subject.subject.clone(),
-            subject: subject.subject,
+            workspace: subject.sub.clone(),
+            subject: subject.sub,
             is_user: subject.user.is_some(),
             user: subject.user,
         })
