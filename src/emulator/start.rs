@@ -9,7 +9,7 @@ use super::{
     faults::Faults,
     files::Folder,
     gateway::{
-        Gateway, Thumbprints,
+        Gateway,
         broker::{self, Broker},
     },
     imds::{self, Imds},
@@ -82,9 +82,7 @@ impl Emulator {
             connections: AtomicU64::new(0),
         });
         let broker = Broker::new(world.clone(), store.clone(), entra_keys.clone(), trust());
-        // Until the vault names its certificates, the gateway allows none.
-        let thumbprints: Thumbprints = Arc::new(Vec::new);
-        let gateway = Gateway::new(world.clone(), store.clone(), entra_keys.clone(), thumbprints, broker);
+        let gateway = Gateway::new(world.clone(), store.clone(), entra_keys.clone()).brokering(broker);
         let imds = Imds::new(world.clone(), entra_keys.clone(), ready.authority.clone());
         let supervisor = Supervisor::new(classic_bearer, listeners.targets.identity);
         let usual = Security::Tls(TlsAcceptor::from(tls.server));

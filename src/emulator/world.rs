@@ -1,6 +1,6 @@
 //! What the emulated Azure consists of: names, lives, delays. Plain data, fixed at start.
 
-use super::gateway::broker::BrokerClient;
+use super::gateway::{Thumbprint, broker::BrokerClient};
 use std::time::Duration;
 
 /// The emulated tenant, its application, its APIM service and how they behave.
@@ -30,6 +30,8 @@ pub struct World {
     pub access_token_life: Option<Duration>,
     /// Life of id tokens.
     pub id_token_life: Duration,
+    /// Client certificates that open the partner API, besides those of the vault.
+    pub partner_certificates: Vec<Thumbprint>,
     /// What the broker's subject tokens must be for: the `aud` of an id token that is traded there.
     pub broker_audience: String,
     /// Life of the keys that the broker mints.
@@ -98,6 +100,7 @@ impl Default for World {
             role_actions: vec!["Microsoft.ApiManagement/service/*".to_owned()],
             access_token_life: None,
             id_token_life: Duration::from_hours(1),
+            partner_certificates: Vec::new(),
             broker_audience: "api://apim-broker".to_owned(),
             broker_life: Duration::from_hours(1),
             broker_clients: Vec::new(),

@@ -8,6 +8,8 @@
 #![doc = include_str!("../../../gitpod/policies/echo.xml")]
 //! ```
 //!
+//! The same goes for "partner" and `gitpod/policies/partner.xml`.
+//!
 //! Two things differ, and a careful client depends on neither: the reason phrase (APIM says `401 Access Denied`), and
 //! that the nodes of a real gateway each count calls for themselves, so that its limits are less exact.
 
@@ -66,34 +68,42 @@ pub struct Gateway {
     holder_of: Box<KeyLookup>,
     verify: Box<SignatureCheck>,
     thumbprints: Thumbprints,
-    broker: Broker,
+    broker: Option<Broker>,
     limiter: Mutex<Limiter>,
 }
 
 impl Gateway {
     /// A gateway that looks keys up in `store`, trusts the tokens that `entra_keys` signed and the certificates that
-    /// `thumbprints` names, and mints through `broker`.
-    pub fn new(
-        world: Arc<World>,
-        store: Arc<Store>,
-        entra_keys: Arc<SigningKey>,
-        thumbprints: Thumbprints,
-        broker: Broker,
-    ) -> Self {
-        let holder_of = Box::new(move |key: &str, now| store.holder_of(key, now));
-        let verify = Box::new(move |token: &str| jwt::verify(token, entra_keys.jwks()));
-        Self::with(world, holder_of, verify, thumbprints, broker)
+    /// `world` names, and has no broker.
+    pub fn new(world: Arc<World>, store: Arc<Store>, entra_keys: Arc<SigningKey>) -> Self {
+        Self::with(
+            world,
+            Box::new(move |key, now| store.holder_of(key, now)),
+            Box::new(move |token| jwt::verify(token, entra_keys.jwks())),
+        )
     }
 
-    fn with(
-        world: Arc<World>,
-        holder_of: Box<KeyLookup>,
-        verify: Box<SignatureCheck>,
-        thumbprints: Thumbprints,
-        broker: Broker,
-    ) -> Self {
+    fn with(world: Arc<World>, holder_of: Box<KeyLookup>, verify: Box<SignatureCheck>) -> Self {
         let limiter = Mutex::new(Limiter::new(world.rate_limit));
-        Self { world, holder_of, verify, thumbprints, broker, limiter }
+        let thumbprints: Thumbprints = {
+            let world = world.clone();
+            Arc::new(move || world.partner_certificates.clone())
+        };
+        Self { world, holder_of, verify, thumbprints, broker: None, limiter }
+    }
+
+    /// Trusts the certificates that `thumbprints` names at the time of each call, instead of the world's.
+    #[must_use]
+    pub fn trusting(mut self, thumbprints: Thumbprints) -> Self {
+        self.thumbprints = thumbprints;
+        self
+    }
+
+    /// Has this broker, whose keys it refuses after their end.
+    #[must_use]
+    pub fn brokering(mut self, broker: Broker) -> Self {
+        self.broker = Some(broker);
+        self
     }
 
     /// What the gateway and the API's policy make of a call at `now`.
@@ -137,7 +147,7 @@ impl Gateway {
         let Some(holder) = (self.holder_of)(key, now) else {
             return Err(answers::key_invalid(&request.host));
         };
-        let opens = key::opens(&holder, &self.world.product) && !self.broker.has_ended(&holder.sid, now);
+        let opens = key::opens(&holder, &self.world.product) && !self.has_ended(&holder.sid, now);
         let product = key::product_of(&holder.scope).map(str::to_owned);
         let whose = caller::marks(&holder.display_name).map(str::to_owned);
         let caller = Caller::Subscription { sid: holder.sid, product, whose };
@@ -146,6 +156,11 @@ impl Gateway {
         }
         // The caller is not told, but the log is: this is somebody's key, in a state or of a scope that does not do.
         Err(Response { caller: Some(caller.log_name()), ..answers::key_invalid(&request.host) })
+    }
+
+    /// API Management enforces no end of a subscription; the broker knows those of its own.
+    fn has_ended(&self, sid: &str, now: SystemTime) -> bool {
+        self.broker.as_ref().is_some_and(|broker| broker.has_ended(sid, now))
     }
 
     /// Counts the call and hands it to the backend.
@@ -177,8 +192,8 @@ impl Service for Gateway {
         };
         Some(match request.path.as_str() {
             _ if is_status => STATUS,
-            broker::TOKEN_PATH => broker::TOKEN,
-            broker::REVOKE_PATH => broker::REVOKE,
+            broker::TOKEN_PATH if self.broker.is_some() => broker::TOKEN,
+            broker::REVOKE_PATH if self.broker.is_some() => broker::REVOKE,
             _ if is_below(API_PATH) => ECHO,
             _ if is_below(PARTNER_PATH) => PARTNER,
             // A gateway knows what to say to these, so they are not "not implemented".
@@ -191,12 +206,13 @@ impl Service for Gateway {
     }
 
     async fn answer(&self, operation: &'static str, request: &Request) -> Response {
-        match operation {
-            STATUS => Response::new(200, ""),
-            ECHO => self.call(request, clock::now()),
-            PARTNER => self.call_partner(request, clock::now()),
-            broker::TOKEN => self.broker.exchange(request, clock::now()).await,
-            broker::REVOKE => self.broker.revoke(request, clock::now()),
+        let now = clock::now();
+        match (operation, &self.broker) {
+            (STATUS, _) => Response::new(200, ""),
+            (ECHO, _) => self.call(request, now),
+            (PARTNER, _) => self.call_partner(request, now),
+            (broker::TOKEN, Some(broker)) => broker.exchange(request, now).await,
+            (broker::REVOKE, Some(broker)) => broker.revoke(request, now),
             _ => answers::not_found(),
         }
     }

@@ -44,11 +44,9 @@ fn holder(sid: &str, scope: &str, state: State) -> Holder {
     Holder { sid: sid.to_owned(), scope: scope.to_owned(), state, display_name: display_name.to_owned() }
 }
 
-/// A broker that nobody uses.
-fn broker(world: &Arc<World>) -> Broker {
-    let trust = Trust::new(Vec::new(), Box::new(Shelf { documents: Arc::default(), asked: Arc::default() }));
-    let store = Arc::new(Store::new(Duration::ZERO));
-    Broker::with(world.clone(), store, Box::new(|_| Err(Invalid::Malformed)), trust)
+/// Trusts no issuer.
+fn nobody() -> Trust {
+    Trust::new(Vec::new(), Box::new(Shelf { documents: Arc::default(), asked: Arc::default() }))
 }
 
 /// Three keys are known; the only good token is `good`.
@@ -62,7 +60,6 @@ fn gateway(rate_limit: u32) -> Gateway {
         "appid": world.client_id,
         "sub": world.principal_id,
     });
-    let broker = broker(&world);
     Gateway::with(
         world,
         Box::new(|key, _| match key {
@@ -76,8 +73,6 @@ fn gateway(rate_limit: u32) -> Gateway {
             "good" => Ok(Verified { header: json!({}), claims: claims.clone() }),
             _ => Err(Invalid::Malformed),
         }),
-        Arc::new(Vec::new),
-        broker,
     )
 }
 
@@ -91,7 +86,10 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
 
 #[test]
 fn paths_lead_to_operations() {
-    let gateway = gateway(1);
+    let store = Arc::new(Store::new(Duration::ZERO));
+    let broker = Broker::with(Arc::default(), store, Box::new(|_| Err(Invalid::Malformed)), nobody());
+    let (plain, gateway) = (gateway(1), gateway(1).brokering(broker));
+    assert_eq!(plain.operation(&get("/broker/token")), Some(NOT_FOUND));
     for (method, path, expected) in [
         (Method::GET, "/status-0123456789abcdef", STATUS),
         (Method::HEAD, "/status-0123456789abcdef", STATUS),
@@ -230,8 +228,7 @@ fn a_certificate_opens_partner_and_nothing_else_does() {
     let params = rcgen::CertificateParams::default();
     let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec();
     let allowed = thumbprint(&certificate);
-    let mut gateway = gateway(10);
-    gateway.thumbprints = Arc::new(move || vec![allowed]);
+    let gateway = gateway(10).trusting(Arc::new(move || vec![allowed]));
     let mut request = with_header("ocp-apim-subscription-key", "key");
     request.path = "/partner/orders".to_owned();
     let refused = gateway.call_partner(&request, from_unix(NOW));
@@ -247,9 +244,51 @@ fn a_certificate_opens_partner_and_nothing_else_does() {
     assert_eq!((served.status, &served.caller), (200, &Some(format!("certificate {name}"))));
     assert_eq!(body(&served)["caller"], json!({"kind": "certificate", "name": name}));
 
-    gateway.thumbprints = Arc::new(Vec::new);
+    let gateway = gateway.trusting(Arc::new(Vec::new));
     let refused = gateway.call_partner(&request, from_unix(NOW));
     assert_eq!(body(&refused)["message"], "Invalid client certificate");
+}
+
+#[tokio::test]
+async fn a_minted_key_opens_the_api_until_its_end() {
+    let mut gateway = gateway(10);
+    let world = gateway.world.clone();
+    let store = Arc::new(Store::new(Duration::ZERO));
+    let claims = (gateway.verify)("good").unwrap();
+    gateway.broker =
+        Some(Broker::with(world, store.clone(), Box::new(move |_| Ok(claims.clone())), nobody()));
+    gateway.holder_of = Box::new(move |key, now| store.holder_of(key, now));
+
+    let mut exchange = get(broker::TOKEN_PATH);
+    exchange.method = Method::POST;
+    exchange.headers.insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
+    exchange.body = Bytes::from_static(
+        b"grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=good\
+          &subject_token_type=urn:ietf:params:oauth:token-type:access_token",
+    );
+    let minted = gateway.broker.as_ref().unwrap().exchange(&exchange, from_unix(NOW)).await;
+    let key = body(&minted)["access_token"].as_str().unwrap().to_owned();
+    let call = |at| gateway.call(&with_header("ocp-apim-subscription-key", &key), from_unix(at));
+    let good = call(NOW + 3599);
+    assert_eq!(good.status, 200, "{good:?}");
+    assert!(good.caller.unwrap().starts_with("subscription br-"));
+    let ended = call(NOW + 3600);
+    assert_eq!((ended.status, ended.body.len()), (401, 143));
+    assert!(ended.caller.is_some(), "the log still says whose it was");
+}
+
+#[test]
+fn partners_policy_checks_what_this_gateway_does() {
+    let policy = include_str!("../../../gitpod/policies/partner.xml");
+    for text in [
+        r#"validate-trust="false""#,
+        r#"validate-not-before="true""#,
+        r#"validate-not-after="true""#,
+        r#"ignore-error="false""#,
+        "<identity thumbprint=",
+    ] {
+        assert!(policy.contains(text), "the policy lacks {text}");
+    }
 }
 
 /// The policy file is what people apply at a real gateway; it must not drift from what this one does.
@@ -269,6 +308,8 @@ fn the_policy_says_what_this_gateway_does() {
         r#"name="Authorization" exists-action="delete""#,
         r#"remaining-calls-header-name="X-RateLimit-Remaining""#,
         r#"total-calls-header-name="X-RateLimit-Limit""#,
+        "idtyp",
+        "preferred_username",
     ] {
         assert!(POLICY.contains(text), "the policy lacks {text}");
     }
