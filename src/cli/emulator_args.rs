@@ -17,7 +17,7 @@ pub struct EmulatorOptions {
     /// How long the workspace's id tokens live [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = life)]
     pub id_token_life: Option<Duration>,
-    /// Lifetime of the default configuration's subscription key, and of the broker's keys [default: 1h]
+    /// Lifetime of the configured key, and of the broker's keys [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = life)]
     pub key_life: Option<Duration>,
     /// How long an old key works on [default: 60s or a quarter of its life]

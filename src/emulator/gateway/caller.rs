@@ -70,12 +70,11 @@ impl Caller {
         }
     }
 
-    /// What its calls are counted by. A subscription's display name may change between two calls, its id may not.
+    /// What its calls are counted by: the name in the log, without what may change between two calls of one caller.
     pub(super) fn counter(&self) -> String {
         match self {
             Self::Subscription { sid, .. } => format!("subscription {sid}"),
-            Self::Token(Subject { app_id, sub, .. }) => format!("app {app_id} sub {sub}"),
-            Self::Certificate(_) => self.log_name(),
+            Self::Token(_) | Self::Certificate(_) => self.log_name(),
         }
     }
 
