@@ -17,7 +17,7 @@ pub struct EmulatorOptions {
     /// How long the workspace's id tokens live [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = life)]
     pub id_token_life: Option<Duration>,
-    /// Lifetime of the default configuration's subscription key [default: 1h]
+    /// Lifetime of the configured key, and of the broker's keys [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = life)]
     pub key_life: Option<Duration>,
     /// How long an old key works on [default: 60s or a quarter of its life]
@@ -62,6 +62,12 @@ pub struct EmulatorOptions {
     /// Port for faults and the journal [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub port_control: Option<u16>,
+    /// Port of the Instance Metadata Service [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub port_imds: Option<u16>,
+    /// Port of Gitpod Classic's supervisor [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub port_supervisor: Option<u16>,
 }
 
 /// An issuer besides the workspace's own.
@@ -121,6 +127,8 @@ impl EmulatorOptions {
             (self.port_gateway.is_some(), "--port-gateway"),
             (self.port_proxy.is_some(), "--port-proxy"),
             (self.port_control.is_some(), "--port-control"),
+            (self.port_imds.is_some(), "--port-imds"),
+            (self.port_supervisor.is_some(), "--port-supervisor"),
         ];
         given.into_iter().find_map(|(given, name)| given.then_some(name))
     }

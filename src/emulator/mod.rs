@@ -2,12 +2,15 @@
 
 mod answer;
 pub mod arm;
+pub mod classic;
+mod client_certificate;
 mod connect_proto;
 mod control;
 mod entra;
 pub mod faults;
 mod files;
 pub mod gateway;
+mod imds;
 pub mod issuer;
 pub mod journal;
 pub mod jwt;
@@ -66,6 +69,10 @@ pub struct Ports {
     pub proxy: u16,
     /// Faults and journal.
     pub control: u16,
+    /// The Instance Metadata Service.
+    pub imds: u16,
+    /// Gitpod Classic's supervisor.
+    pub supervisor: u16,
 }
 
 /// What the emulator tells when every port listens. URLs have no trailing slash. Holds no secret.
@@ -99,6 +106,18 @@ pub struct Ready {
     pub certificate_name: String,
     /// The gateway.
     pub gateway: String,
+    /// The gateway's token exchange: `/token` and `/revoke` below it.
+    pub broker: String,
+    /// What the broker's subject tokens must be for.
+    pub broker_audience: String,
+    /// The Instance Metadata Service (plain http).
+    pub imds: String,
+    /// The managed identity's client id.
+    pub managed_identity: String,
+    /// Gitpod Classic's supervisor (plain http); its API is at `identity`, its issuer `/idp` below that.
+    pub supervisor: String,
+    /// Gitpod Classic's id of the workspace.
+    pub workspace_id: String,
     /// The HTTP CONNECT proxy that maps the public Azure names to the emulator (plain http).
     pub proxy: String,
     /// File with a currently valid assertion (an id token); kept fresh while the emulator runs.

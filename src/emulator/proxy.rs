@@ -38,7 +38,7 @@ impl Targets {
                 Ok(self.entra)
             }
             ("management.azure.com", Ok(443)) => Ok(self.arm),
-            ("app.gitpod.io", Ok(443)) => Ok(self.identity),
+            ("app.gitpod.io" | "api.gitpod.io", Ok(443)) => Ok(self.identity),
             (host, Ok(443)) if is_below(host, "azure-api.net") => Ok(self.gateway),
             (host, Ok(443)) if is_below(host, "vault.azure.net") => Ok(self.key_vault),
             ("127.0.0.1" | "localhost", Ok(port)) if own.contains(&port) => Ok(port),
@@ -97,6 +97,7 @@ async fn connect(
         body: Bytes::new(),
         host: authority.clone(),
         peer,
+        client_certificate: None,
     };
     let seq =
         shared.journal.arrived(clock::now(), "proxy", tunnel.then_some("Proxy_Connect"), &row, connection);
@@ -154,6 +155,7 @@ mod tests {
             ("management.azure.com:443", Ok(1003)),
             ("contoso.azure-api.net:443", Ok(1004)),
             ("app.gitpod.io:443", Ok(1001)),
+            ("api.gitpod.io:443", Ok(1001)),
             ("127.0.0.1:1005", Ok(1005)),
             ("localhost:1003", Ok(1003)),
             ("v.vault.azure.net:443", Ok(1006)),

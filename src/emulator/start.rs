@@ -3,17 +3,22 @@
 use super::{
     Options, Ready,
     arm::Arm,
+    classic::{self, Supervisor},
     control::Control,
     entra::Entra,
     faults::Faults,
     files::Folder,
-    gateway::Gateway,
+    gateway::{
+        Gateway, Thumbprints,
+        broker::{self, Broker},
+    },
+    imds::{self, Imds},
     issuer::{ENTRA_AUDIENCE, Issuer, subject},
     journal::Journal,
     jwt::SigningKey,
     key_vault::{KeyVault, starter},
     proxy::{self, Targets},
-    server::{self, Shared},
+    server::{self, Security, Shared},
     store::Store,
     tls::{self, Tls},
     trust::{Network, Trust, TrustedIssuer},
@@ -53,19 +58,21 @@ impl Emulator {
         let (issuer_keys, entra_keys, tls) = secrets()?;
         let folder = Arc::new(Folder::make(options.folder.as_deref())?);
         let ca_file = folder.write("ca.pem", &tls.ca_pem)?;
-        let bearer = bearer()?;
+        let (bearer, classic_bearer) = (bearer()?, bearer()?);
         let identity_token_file = folder.write("identity-token", bearer.expose())?;
 
         let listeners = Listeners::bind(&options)?;
         let ready = ready(&options.world, &listeners, ca_file.clone(), identity_token_file, &folder);
         let world = Arc::new(options.world);
-        let issuer =
-            Arc::new(Issuer::new(world.clone(), Arc::new(issuer_keys), ready.identity.clone(), &bearer));
+        let identity = ready.identity.clone();
+        let issuer_keys = Arc::new(issuer_keys);
+        let issuer = Arc::new(Issuer::new(world.clone(), issuer_keys, identity, &bearer, &classic_bearer));
         write_assertion(&folder, &issuer)?;
 
-        let mut credentials = vec![TrustedIssuer { url: ready.identity.clone(), subject: Some(subject()) }];
+        let mut credentials = own_credentials(&world, &ready);
         credentials.extend(options.trust);
-        let trust = Trust::new(credentials, Box::new(Network::new(ca_file)));
+        // Entra and the gateway each fetch and keep the issuers' keys, as the real ones do.
+        let trust = || Trust::new(credentials.clone(), Box::new(Network::new(ca_file.clone())));
         let entra_keys = Arc::new(entra_keys);
         let store = Arc::new(Store::new(world.key_delay));
         let vault = Arc::new(starter::stock(&world, clock::now())?);
@@ -76,15 +83,34 @@ impl Emulator {
             latency: options.latency,
             connections: AtomicU64::new(0),
         });
-        let mut services: Vec<(TcpListener, Arc<dyn Service>)> = vec![
-            (listeners.identity, issuer.clone()),
-            (listeners.entra, Arc::new(Entra::new(world.clone(), entra_keys.clone(), trust))),
-            (listeners.arm, Arc::new(Arm::new(world.clone(), store.clone(), entra_keys.clone()))),
+        let broker = Broker::new(world.clone(), store.clone(), entra_keys.clone(), trust());
+        let thumbprints: Thumbprints = {
+            let (world, vault) = (world.clone(), vault.clone());
+            Arc::new(move || [world.partner_certificates.clone(), vault.thumbprints()].concat())
+        };
+        let gateway = Gateway::new(world.clone(), store.clone(), entra_keys.clone())
+            .brokering(broker)
+            .trusting(thumbprints);
+        let imds = Imds::new(world.clone(), entra_keys.clone(), ready.authority.clone());
+        let supervisor = Supervisor::new(classic_bearer, listeners.targets.identity);
+        let usual = Security::Tls(TlsAcceptor::from(tls.server));
+        let asking = Security::Tls(TlsAcceptor::from(tls.gateway));
+        let mut services: Vec<(TcpListener, Security, Arc<dyn Service>)> = vec![
+            (listeners.identity, usual.clone(), issuer.clone()),
+            (
+                listeners.entra,
+                usual.clone(),
+                Arc::new(Entra::new(world.clone(), entra_keys.clone(), trust())),
+            ),
+            (listeners.arm, usual.clone(), Arc::new(Arm::new(world.clone(), store, entra_keys.clone()))),
             (
                 listeners.key_vault,
+                usual.clone(),
                 Arc::new(KeyVault::new(world.clone(), vault, entra_keys.clone(), ready.authority.clone())),
             ),
-            (listeners.gateway, Arc::new(Gateway::new(world.clone(), store, entra_keys.clone()))),
+            (listeners.gateway, asking, Arc::new(gateway)),
+            (listeners.imds, Security::Plain, Arc::new(imds)),
+            (listeners.supervisor, Security::Plain, Arc::new(supervisor)),
         ];
         let named = |service: &dyn Service| [vec![service.name()], service.operations()].concat();
         let control = Control {
@@ -93,18 +119,17 @@ impl Emulator {
             ready: ready.clone(),
             world: world.clone(),
             entra_keys,
-            operations: services.iter().flat_map(|(_, service)| named(&**service)).collect(),
+            operations: services.iter().flat_map(|(_, _, service)| named(&**service)).collect(),
         };
-        services.push((listeners.control, Arc::new(control)));
+        services.push((listeners.control, usual, Arc::new(control)));
 
         let runtime =
             runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
         {
             let _context = runtime.enter();
-            let acceptor = TlsAcceptor::from(tls.server);
-            for (listener, service) in services {
+            for (listener, security, service) in services {
                 let listener = nonblocking(listener)?;
-                runtime.spawn(server::serve(listener, acceptor.clone(), service, shared.clone()));
+                runtime.spawn(server::serve(listener, security, service, shared.clone()));
             }
             runtime.spawn(proxy::serve(nonblocking(listeners.proxy)?, listeners.targets, shared));
             runtime.spawn(keep_fresh(folder.clone(), issuer, world.id_token_life / 2));
@@ -154,6 +179,20 @@ impl Drop for Emulator {
     }
 }
 
+/// The federated credentials of the emulator's own issuers: the workspace, as Ona's and as Classic's, and the machine's
+/// managed identity.
+fn own_credentials(world: &World, ready: &Ready) -> Vec<TrustedIssuer> {
+    let credential = |url, subject| TrustedIssuer { url, subject: Some(subject) };
+    vec![
+        credential(ready.identity.clone(), subject()),
+        credential(classic::issuer(&ready.identity), classic::CONTEXT.to_owned()),
+        credential(
+            imds::issuer(&ready.authority, &world.tenant_id),
+            world.managed_identity.object_id.clone(),
+        ),
+    ]
+}
+
 /// All that takes computing: two RSA keys and the certificates, at the same time.
 fn secrets() -> Result<(SigningKey, SigningKey, Tls)> {
     thread::scope(|scope| {
@@ -184,7 +223,11 @@ struct Listeners {
     gateway: TcpListener,
     proxy: TcpListener,
     control: TcpListener,
+    imds: TcpListener,
+    supervisor: TcpListener,
     targets: Targets,
+    imds_port: u16,
+    supervisor_port: u16,
     proxy_port: u16,
 }
 
@@ -198,6 +241,8 @@ impl Listeners {
         let (gateway, gateway_port) = listen(ports.gateway)?;
         let (proxy, proxy_port) = listen(ports.proxy)?;
         let (control, control_port) = listen(ports.control)?;
+        let (imds, imds_port) = listen(ports.imds)?;
+        let (supervisor, supervisor_port) = listen(ports.supervisor)?;
         let targets = Targets {
             identity: identity_port,
             entra: entra_port,
@@ -206,7 +251,21 @@ impl Listeners {
             gateway: gateway_port,
             control: control_port,
         };
-        Ok(Self { identity, entra, arm, key_vault, gateway, proxy, control, targets, proxy_port })
+        Ok(Self {
+            identity,
+            entra,
+            arm,
+            key_vault,
+            gateway,
+            proxy,
+            control,
+            imds,
+            supervisor,
+            targets,
+            imds_port,
+            supervisor_port,
+            proxy_port,
+        })
     }
 }
 
@@ -237,6 +296,7 @@ fn ready(
     folder: &Folder,
 ) -> Ready {
     let url = |port: u16| format!("https://127.0.0.1:{port}");
+    let plain = |port: u16| format!("http://127.0.0.1:{port}");
     let Targets { identity, entra, arm, key_vault, gateway, control } = listeners.targets;
     Ready {
         ca_file,
@@ -253,7 +313,13 @@ fn ready(
         secret_name: world.secret_name.clone(),
         certificate_name: world.certificate_name.clone(),
         gateway: url(gateway),
-        proxy: format!("http://127.0.0.1:{}", listeners.proxy_port),
+        broker: format!("{}{}", url(gateway), broker::PATH),
+        broker_audience: world.broker_audience.clone(),
+        imds: plain(listeners.imds_port),
+        managed_identity: world.managed_identity.client_id.clone(),
+        supervisor: plain(listeners.supervisor_port),
+        workspace_id: classic::WORKSPACE.to_owned(),
+        proxy: plain(listeners.proxy_port),
         assertion_file: folder.file(ASSERTION),
         control: url(control),
         product: world.product.clone(),

@@ -1,5 +1,6 @@
 //! What the emulated Azure consists of: names, lives, delays. Plain data, fixed at start.
 
+use super::gateway::{Thumbprint, broker::BrokerClient};
 use std::time::Duration;
 
 /// The emulated tenant, its application, its APIM service and how they behave.
@@ -39,10 +40,41 @@ pub struct World {
     pub access_token_life: Option<Duration>,
     /// Life of id tokens.
     pub id_token_life: Duration,
+    /// Client certificates that open the partner API, besides those of the vault.
+    pub partner_certificates: Vec<Thumbprint>,
+    /// What the broker's subject tokens must be for: the `aud` of an id token that is traded there.
+    pub broker_audience: String,
+    /// Life of the keys that the broker mints.
+    pub broker_life: Duration,
+    /// Who may use the broker; when empty, everybody who brings a subject token.
+    pub broker_clients: Vec<BrokerClient>,
+    /// The managed identity of the machine that IMDS speaks for.
+    pub managed_identity: ManagedIdentity,
     /// How long the gateway does not know a new or changed key.
     pub key_delay: Duration,
     /// Calls a minute for each key at the echo API.
     pub rate_limit: u32,
+}
+
+/// A user-assigned managed identity.
+#[derive(Clone, Debug)]
+pub struct ManagedIdentity {
+    /// Its application's id (a GUID).
+    pub client_id: String,
+    /// The object id of its service principal (a GUID), which is the `sub` and `oid` of its tokens.
+    pub object_id: String,
+    /// Its resource's name.
+    pub name: String,
+}
+
+impl Default for ManagedIdentity {
+    fn default() -> Self {
+        Self {
+            client_id: "d4c3b2a1-6f5e-4d7c-9b8a-1a2b3c4d5e55".to_owned(),
+            object_id: "e6f7a8b9-1c2d-4e3f-8a4b-5c6d7e8f9a66".to_owned(),
+            name: "workspaces".to_owned(),
+        }
+    }
 }
 
 impl World {
@@ -51,6 +83,14 @@ impl World {
         format!(
             "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.ApiManagement/service/{}",
             self.subscription_id, self.resource_group, self.service_name
+        )
+    }
+
+    /// ARM resource id of the managed identity.
+    pub fn managed_identity_id(&self) -> String {
+        format!(
+            "/subscriptions/{}/resourcegroups/{}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{}",
+            self.subscription_id, self.resource_group, self.managed_identity.name
         )
     }
 }
@@ -78,6 +118,11 @@ impl Default for World {
             operator_id: "e1f4a6b8-3c27-4d95-a1e0-9b8c7d6e5f55".to_owned(),
             access_token_life: None,
             id_token_life: Duration::from_hours(1),
+            partner_certificates: Vec::new(),
+            broker_audience: "api://apim-broker".to_owned(),
+            broker_life: Duration::from_hours(1),
+            broker_clients: Vec::new(),
+            managed_identity: ManagedIdentity::default(),
             key_delay: Duration::ZERO,
             rate_limit: 600,
         }

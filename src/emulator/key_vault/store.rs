@@ -8,7 +8,6 @@ use super::{
 };
 use crate::secret::Secret;
 use std::{
-    fmt::Write as _,
     hash::{BuildHasher, Hasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
@@ -42,14 +41,13 @@ impl Vault {
         Self { inner: Mutex::new(inner) }
     }
 
-    /// SHA-1 thumbprints of the current versions of all certificates that are enabled, in the form in which API
-    /// Management tells them: 40 upper-case hexadecimal digits. With a new version the former one's is gone at once; who
-    /// wants to know both for a while has to remember it.
-    pub fn thumbprints(&self) -> Vec<String> {
+    /// SHA-1 thumbprints of the current versions of all certificates that are enabled, as a gateway's policy compares them.
+    /// With a new version the former one's is gone at once; who wants to know both for a while has to remember it.
+    pub fn thumbprints(&self) -> Vec<[u8; 20]> {
         let inner = self.lock();
         let enabled =
             inner.certificates.items().map(|(_, item)| item.current()).filter(|it| it.attributes.enabled);
-        enabled.map(|current| hex(&current.content.thumbprint).to_ascii_uppercase()).collect()
+        enabled.map(|current| current.content.thumbprint).collect()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -126,13 +124,4 @@ fn version<T>(id: String, attributes: Attributes, tags: Tags, content: T) -> Ver
 pub(super) fn new_id() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", random(), random())
-}
-
-/// Two lower-case hexadecimal digits for each byte.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
