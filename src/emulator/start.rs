@@ -4,7 +4,7 @@ use super::{
     Options, Ready,
     arm::Arm,
     control::Control,
-    entra::Entra,
+    entra::{Entra, SAML_AUDIENCE, SAML_RECIPIENT},
     faults::Faults,
     files::Folder,
     gateway::Gateway,
@@ -12,6 +12,7 @@ use super::{
     journal::Journal,
     jwt::SigningKey,
     proxy::{self, Targets},
+    random, saml,
     server::{self, Shared},
     store::Store,
     tls::{self, Tls},
@@ -24,7 +25,6 @@ use crate::{
     error::{Class, Error, Result},
     secret::Secret,
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::{
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
@@ -47,12 +47,12 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Returns when every port listens. Takes tens of milliseconds, most of them for the two RSA keys.
+    /// Returns when every port listens. Takes tens of milliseconds, most of them for the three RSA keys.
     pub fn start(options: Options) -> Result<Self> {
-        let (issuer_keys, entra_keys, tls) = secrets()?;
+        let Secrets { issuer_keys, entra_keys, saml_keys, tls } = Secrets::make()?;
         let folder = Arc::new(Folder::make(options.folder.as_deref())?);
         let ca_file = folder.write("ca.pem", &tls.ca_pem)?;
-        let bearer = bearer()?;
+        let bearer = Secret::new(random::text()?);
         let identity_token_file = folder.write("identity-token", bearer.expose())?;
 
         let listeners = Listeners::bind(&options)?;
@@ -60,12 +60,21 @@ impl Emulator {
         let world = Arc::new(options.world);
         let issuer =
             Arc::new(Issuer::new(world.clone(), Arc::new(issuer_keys), ready.identity.clone(), &bearer));
-        write_assertion(&folder, &issuer)?;
+        let assertions = Assertions {
+            folder: folder.clone(),
+            issuer: issuer.clone(),
+            saml: saml::Issuer::new(AD_FS, saml_keys),
+            upn: world.sign_in.user.upn.clone(),
+            life: world.id_token_life,
+        };
+        assertions.write()?;
 
         let mut credentials = vec![TrustedIssuer { url: ready.identity.clone(), subject: Some(subject()) }];
         credentials.extend(options.trust);
         let trust = Trust::new(credentials, Box::new(Network::new(ca_file)));
         let entra_keys = Arc::new(entra_keys);
+        let federations = vec![assertions.saml.federation()];
+        let entra = Entra::new(world.clone(), entra_keys.clone(), trust, federations);
         let store = Arc::new(Store::new(world.key_delay));
         let (faults, journal) = (Arc::<Faults>::default(), Arc::<Journal>::default());
         let shared = Arc::new(Shared {
@@ -76,7 +85,7 @@ impl Emulator {
         });
         let mut services: Vec<(TcpListener, Arc<dyn Service>)> = vec![
             (listeners.identity, issuer.clone()),
-            (listeners.entra, Arc::new(Entra::new(world.clone(), entra_keys.clone(), trust))),
+            (listeners.entra, Arc::new(entra)),
             (listeners.arm, Arc::new(Arm::new(world.clone(), store.clone(), entra_keys.clone()))),
             (listeners.gateway, Arc::new(Gateway::new(world.clone(), store, entra_keys))),
         ];
@@ -99,7 +108,7 @@ impl Emulator {
                 runtime.spawn(server::serve(listener, acceptor.clone(), service, shared.clone()));
             }
             runtime.spawn(proxy::serve(nonblocking(listeners.proxy)?, listeners.targets, shared));
-            runtime.spawn(keep_fresh(folder.clone(), issuer, world.id_token_life / 2));
+            runtime.spawn(assertions.keep_fresh());
         }
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = thread::Builder::new()
@@ -146,25 +155,32 @@ impl Drop for Emulator {
     }
 }
 
-/// All that takes computing: two RSA keys and the certificates, at the same time.
-fn secrets() -> Result<(SigningKey, SigningKey, Tls)> {
-    thread::scope(|scope| {
-        let issuer = scope.spawn(SigningKey::generate);
-        let tls = scope.spawn(|| tls::make(clock::now()));
-        let entra = SigningKey::generate();
-        let panicked =
-            || Error::new(Class::Internal, "Cannot start the emulator").why("making its keys panicked");
-        let issuer = issuer.join().map_err(|_| panicked())?;
-        let tls = tls.join().map_err(|_| panicked())?;
-        Ok((issuer?, entra?, tls?))
-    })
+/// All that takes computing.
+struct Secrets {
+    issuer_keys: SigningKey,
+    entra_keys: SigningKey,
+    saml_keys: SigningKey,
+    tls: Tls,
 }
 
-/// The workspace's bearer for the identity service.
-fn bearer() -> Result<Secret> {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(|error| failed(&error))?;
-    Ok(Secret::new(URL_SAFE_NO_PAD.encode(random)))
+impl Secrets {
+    /// Makes them at the same time.
+    fn make() -> Result<Self> {
+        thread::scope(|scope| {
+            let issuer = scope.spawn(SigningKey::generate);
+            let saml = scope.spawn(SigningKey::generate);
+            let tls = scope.spawn(|| tls::make(clock::now()));
+            let entra = SigningKey::generate();
+            let panicked =
+                || Error::new(Class::Internal, "Cannot start the emulator").why("making its keys panicked");
+            Ok(Self {
+                issuer_keys: issuer.join().map_err(|_| panicked())??,
+                entra_keys: entra?,
+                saml_keys: saml.join().map_err(|_| panicked())??,
+                tls: tls.join().map_err(|_| panicked())??,
+            })
+        })
+    }
 }
 
 /// The bound ports.
@@ -241,6 +257,7 @@ fn ready(
         gateway: url(gateway),
         proxy: format!("http://127.0.0.1:{}", listeners.proxy_port),
         assertion_file: folder.file(ASSERTION),
+        saml_assertion_file: folder.file(SAML_ASSERTION),
         control: url(control),
         product: world.product.clone(),
         foreign_product: world.foreign_product.clone(),
@@ -251,19 +268,46 @@ fn ready(
 }
 
 const ASSERTION: &str = "assertion";
+const SAML_ASSERTION: &str = "saml-assertion.xml";
 
-fn write_assertion(folder: &Folder, issuer: &Issuer) -> Result<()> {
-    let token = issuer.token(&[ENTRA_AUDIENCE.to_owned()], 0, clock::now())?;
-    folder.write(ASSERTION, &token).map(drop)
+/// The federated AD FS, by its entity id. It is a name; nothing listens there.
+const AD_FS: &str = "http://adfs.acme.example/adfs/services/trust";
+
+/// Writes the files with assertions.
+struct Assertions {
+    folder: Arc<Folder>,
+    issuer: Arc<Issuer>,
+    saml: saml::Issuer,
+    /// The person that the SAML assertion is about.
+    upn: String,
+    /// Of both.
+    life: Duration,
 }
 
-/// Keeps the assertion file valid.
-async fn keep_fresh(folder: Arc<Folder>, issuer: Arc<Issuer>, every: Duration) {
-    let every = every.max(Duration::from_millis(100));
-    loop {
-        tokio::time::sleep(every).await;
-        if let Err(error) = write_assertion(&folder, &issuer) {
-            tracing::warn!(%error, "the assertion file is not fresh");
+impl Assertions {
+    fn write(&self) -> Result<()> {
+        let now = clock::now();
+        let token = self.issuer.token(&[ENTRA_AUDIENCE.to_owned()], 0, now)?;
+        self.folder.write(ASSERTION, &token)?;
+        let statement = saml::Statement {
+            name_id: &self.upn,
+            attributes: &[(saml::UPN, &self.upn)],
+            audience: SAML_AUDIENCE,
+            recipient: SAML_RECIPIENT,
+            // Whole seconds, as they are written.
+            life: Duration::from_secs(self.life.as_secs().max(1)),
+        };
+        self.folder.write(SAML_ASSERTION, &self.saml.issue(&statement, now)?).map(drop)
+    }
+
+    /// Keeps the files valid.
+    async fn keep_fresh(self) {
+        let every = (self.life / 2).max(Duration::from_millis(100));
+        loop {
+            tokio::time::sleep(every).await;
+            if let Err(error) = self.write() {
+                tracing::warn!(%error, "the assertion files are not fresh");
+            }
         }
     }
 }

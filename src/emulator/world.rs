@@ -1,5 +1,6 @@
 //! What the emulated Azure consists of: names, lives, delays. Plain data, fixed at start.
 
+use super::entra::SignIn;
 use std::time::Duration;
 
 /// The emulated tenant, its application, its APIM service and how they behave.
@@ -25,6 +26,8 @@ pub struct World {
     pub foreign_product: String,
     /// Role actions that the service principal holds at the APIM service; `*` at the end matches the rest.
     pub role_actions: Vec<String>,
+    /// How people sign in, and who.
+    pub sign_in: SignIn,
     /// Life of access tokens; `None` draws 60-90 minutes for each as Entra does.
     pub access_token_life: Option<Duration>,
     /// Life of id tokens.
@@ -36,6 +39,13 @@ pub struct World {
 }
 
 impl World {
+    /// Whether a principal holds the role of [`World::role_actions`]: the workspace's does, and a user as set.
+    pub fn has_role(&self, object_id: &str) -> bool {
+        let user = &self.sign_in.user;
+        object_id.eq_ignore_ascii_case(&self.principal_id)
+            || user.has_role && object_id.eq_ignore_ascii_case(&user.object_id)
+    }
+
     /// ARM resource id of the APIM service.
     pub fn service_id(&self) -> String {
         format!(
@@ -58,6 +68,7 @@ impl Default for World {
             product: "starter".to_owned(),
             foreign_product: "unlimited".to_owned(),
             role_actions: vec!["Microsoft.ApiManagement/service/*".to_owned()],
+            sign_in: SignIn::default(),
             access_token_life: None,
             id_token_life: Duration::from_hours(1),
             key_delay: Duration::ZERO,
