@@ -86,7 +86,8 @@ pub(super) fn decide(entra: &Entra, request: &Request, now: SystemTime) -> Respo
     let taken = || {
         let form = Form::of_body(request)?;
         let approved = page::decision(&form)?;
-        let asked = entra.tickets.with(form.need("ticket")?, |ticket| ticket.and_then(|ticket| ticket.0.take()));
+        let asked =
+            entra.tickets.with(form.need("ticket")?, |ticket| ticket.and_then(|ticket| ticket.0.take()));
         match asked {
             Some((asked, until)) if now < until => Ok((asked, approved)),
             _ => Err(Refusal::stale_page()),
@@ -137,7 +138,11 @@ fn details(world: &World, form: &Form, proof: Proof) -> Result<(Session, Option<
         && !hint.eq_ignore_ascii_case(&world.sign_in.user.upn)
     {
         let silent = prompt == Some("none");
-        return Err(if silent { Refusal::login_required() } else { Refusal::no_such_user(hint, &world.tenant_id) });
+        return Err(if silent {
+            Refusal::login_required()
+        } else {
+            Refusal::no_such_user(hint, &world.tenant_id)
+        });
     }
     Ok((Session { scope, nonce: form.get("nonce").map(str::to_owned), proof }, challenge, page))
 }
@@ -219,7 +224,8 @@ impl Target {
             Mode::FormPost => return page::form_post(&self.uri, &fields),
             Mode::Query => drop(uri.query_pairs_mut().extend_pairs(&fields)),
             Mode::Fragment => {
-                let fields = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
+                let fields =
+                    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
                 uri.set_fragment(Some(&fields));
             }
         }

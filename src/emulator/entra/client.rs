@@ -36,7 +36,12 @@ impl<'a> Credential<'a> {
     }
 
     /// Checks it; gives the federated subject.
-    pub(super) async fn check(self, world: &World, trust: &Trust, now: SystemTime) -> Result<String, Refusal> {
+    pub(super) async fn check(
+        self,
+        world: &World,
+        trust: &Trust,
+        now: SystemTime,
+    ) -> Result<String, Refusal> {
         match self {
             Self::Assertion(assertion) => federated(trust, assertion, now).await,
             Self::Secret => Err(Refusal::wrong_secret(&world.client_id)),

@@ -25,7 +25,12 @@ pub(super) struct Code {
 
 impl Code {
     /// Redeems it. A request that is refused leaves it as it was.
-    fn redeem(&mut self, redirect_uri: &str, verifier: Option<&str>, now: SystemTime) -> Result<Session, Refusal> {
+    fn redeem(
+        &mut self,
+        redirect_uri: &str,
+        verifier: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Session, Refusal> {
         if self.redeemed {
             return Err(Refusal::code_redeemed());
         }

@@ -71,8 +71,8 @@ impl Device {
             Decision::Declined => Err(Refusal::authorization_declined()),
             _ => {
                 let before = self.polled.replace(now);
-                let too_soon =
-                    before.is_some_and(|before| now.duration_since(before).unwrap_or_default() < self.interval);
+                let too_soon = before
+                    .is_some_and(|before| now.duration_since(before).unwrap_or_default() < self.interval);
                 if too_soon {
                     self.interval += SLOWER;
                     return Err(Refusal::slow_down());
@@ -96,7 +96,12 @@ impl Device {
 }
 
 /// The device authorization endpoint (RFC 8628, 3.1).
-pub(super) fn authorize(entra: &Entra, tenant: &str, request: &Request, now: SystemTime) -> Result<Value, Refusal> {
+pub(super) fn authorize(
+    entra: &Entra,
+    tenant: &str,
+    request: &Request,
+    now: SystemTime,
+) -> Result<Value, Refusal> {
     let (form, world) = (Form::of_body(request)?, &entra.world);
     persons_tenant(world, tenant)?;
     known(world, tenant, &form)?;
@@ -113,8 +118,9 @@ pub(super) fn authorize(entra: &Entra, tenant: &str, request: &Request, now: Sys
     };
     let until = device.expires;
     let page = format!("https://{}/{tenant}/oauth2/deviceauth", request.host);
-    let message =
-        format!("To sign in, use a web browser to open the page {page} and enter the code {user_code} to authenticate.");
+    let message = format!(
+        "To sign in, use a web browser to open the page {page} and enter the code {user_code} to authenticate."
+    );
     Ok(json!({
         "user_code": user_code,
         "device_code": entra.device_codes.issue(device, now, until)?,
@@ -159,7 +165,10 @@ pub(super) fn form(tenant: &str) -> Response {
 /// What the page's form sends: `otc` and `decision=approve` or `decision=decline`.
 pub(super) fn decide(entra: &Entra, request: &Request, now: SystemTime) -> Response {
     match decided(entra, request, now) {
-        Ok(true) => page::told(200, "You have signed in to the application on your device. You may now close this window."),
+        Ok(true) => page::told(
+            200,
+            "You have signed in to the application on your device. You may now close this window.",
+        ),
         Ok(false) => page::told(200, "You declined. The application on your device is told so."),
         Err(refusal) => page::refusal(&refusal),
     }

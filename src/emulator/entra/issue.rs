@@ -3,7 +3,10 @@
 //! Access tokens have version 1.0, as ARM's and Key Vault's do, and those of an application registration whose
 //! `requestedAccessTokenVersion` was never set. Id tokens of the v2.0 endpoints have version 2.0.
 
-use super::{errors::guid, scope::{Resource, UserScope}};
+use super::{
+    errors::guid,
+    scope::{Resource, UserScope},
+};
 use crate::{
     clock,
     emulator::{jwt::SigningKey, world::World},
@@ -36,7 +39,12 @@ pub(super) struct Session {
 }
 
 /// The body of a success for an application.
-pub(super) fn for_app(world: &World, keys: &SigningKey, resource: &Resource, now: SystemTime) -> Result<Value> {
+pub(super) fn for_app(
+    world: &World,
+    keys: &SigningKey,
+    resource: &Resource,
+    now: SystemTime,
+) -> Result<Value> {
     let life = Life::of(world);
     let mut claims = common(world, &resource.audience, &life, Proof::Assertion, now);
     claims["idtyp"] = json!("app");

@@ -1,10 +1,7 @@
 //! Values that are handed out and come back: device codes, authorization codes, refresh tokens. Kept by their hash
 //! alone, so that memory holds none of them.
 
-use crate::{
-    emulator::random,
-    error::Result,
-};
+use crate::{emulator::random, error::Result};
 use ring::digest::{SHA256, digest};
 use std::{
     collections::HashMap,

@@ -69,7 +69,9 @@ fn person(world: &World, assertion: &Assertion) -> Result<(), Refusal> {
 /// Entra's words for what is wrong with an assertion.
 fn refusal(invalid: Invalid) -> Refusal {
     match invalid {
-        Invalid::Xml => Refusal::saml_unreadable("It is not well-formed XML, or has parts that assertions have not."),
+        Invalid::Xml => {
+            Refusal::saml_unreadable("It is not well-formed XML, or has parts that assertions have not.")
+        }
         Invalid::Element { name, namespace } => Refusal::saml_unreadable(&format!(
             "Cannot read SecurityToken. Expected element is (Assertion, {}) the actual element is ({name}, {namespace}).",
             saml::ASSERTION

@@ -81,8 +81,7 @@ pub(super) fn for_user(world: &World, scope: &str) -> Result<UserScope, Refusal>
 
     let mut wanted = rest.iter().map(|word| word.rsplit_once('/').unwrap_or((GRAPH, word)));
     let name = wanted.clone().next().map_or(GRAPH, |(name, _)| name);
-    let resource =
-        resource(world, name).ok_or_else(|| Refusal::resource(name, &world.tenant_id))?;
+    let resource = resource(world, name).ok_or_else(|| Refusal::resource(name, &world.tenant_id))?;
     let same = |(other, _): (&str, &str)| self::resource(world, other).as_ref() == Some(&resource);
     if !wanted.clone().all(same) {
         return Err(Refusal::several_resources(scope));

@@ -1,12 +1,13 @@
 //! The token endpoint: finds the grant, lets it check the request, and answers with tokens.
 
 use super::{
-    Entra,
-    app, code, device, obo, refresh, saml,
+    Entra, app,
     caller::Caller,
+    code, device,
     errors::Refusal,
     form::Form,
     issue::{self, Session},
+    obo, refresh, saml,
     scope::Resource,
 };
 use crate::emulator::wire::Request;

@@ -4,11 +4,14 @@
 use roxmltree::{Attribute, Node};
 use std::collections::BTreeMap;
 
-/// `node` in canonical form, without the element `left_out` in it. None where a name cannot be read, which no parsed
-/// document has.
+/// How deep elements may lie in one another; an assertion needs ten. Without an end a document could use up the stack.
+const DEPTH: usize = 64;
+
+/// `node` in canonical form, without the element `left_out` in it. None where it is too deep, or a name cannot be read,
+/// which no parsed document has.
 pub(super) fn canonical(node: Node<'_, '_>, left_out: Option<Node<'_, '_>>) -> Option<String> {
     let mut out = String::new();
-    element(node, left_out, &BTreeMap::new(), &mut out)?;
+    element(node, left_out, &BTreeMap::new(), DEPTH, &mut out)?;
     Some(out)
 }
 
@@ -17,8 +20,10 @@ fn element<'a>(
     node: Node<'a, 'a>,
     left_out: Option<Node<'_, '_>>,
     rendered: &BTreeMap<&'a str, &'a str>,
+    depth: usize,
     out: &mut String,
 ) -> Option<()> {
+    let depth = depth.checked_sub(1)?;
     if left_out.is_some_and(|left_out| left_out.id() == node.id()) {
         return Some(());
     }
@@ -63,7 +68,7 @@ fn element<'a>(
     out.push('>');
     for child in node.children() {
         if child.is_element() {
-            element(child, left_out, &inner, out)?;
+            element(child, left_out, &inner, depth, out)?;
         } else if let Some(content) = child.text().filter(|_| child.is_text()) {
             text(content, out);
         }
@@ -136,20 +141,40 @@ mod tests {
     #[test]
     fn namespaces_are_declared_where_they_are_used() {
         assert_eq!(
-            of("<r xmlns='urn:d' xmlns:p='urn:p' xmlns:unused='urn:u'><p:a><p:b/></p:a><c xmlns=''/><p:d/></r>"),
+            of(
+                "<r xmlns='urn:d' xmlns:p='urn:p' xmlns:unused='urn:u'><p:a><p:b/></p:a><c xmlns=''/><p:d/></r>"
+            ),
             "<r xmlns=\"urn:d\"><p:a xmlns:p=\"urn:p\"><p:b></p:b></p:a><c xmlns=\"\"></c>\
              <p:d xmlns:p=\"urn:p\"></p:d></r>"
         );
-        assert_eq!(of("<p:a xmlns:p='1'><p:a xmlns:p='2'/></p:a>"), "<p:a xmlns:p=\"1\"><p:a xmlns:p=\"2\"></p:a></p:a>");
+        assert_eq!(
+            of("<p:a xmlns:p='1'><p:a xmlns:p='2'/></p:a>"),
+            "<p:a xmlns:p=\"1\"><p:a xmlns:p=\"2\"></p:a></p:a>"
+        );
         assert_eq!(of("<a xml:lang='en'/>"), "<a xml:lang=\"en\"></a>");
     }
 
     #[test]
+    fn depth_has_an_end() {
+        let nested = |depth: usize| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
+        let canonical = |xml: &str| canonical(Document::parse(xml).unwrap().root_element(), None);
+        assert!(canonical(&nested(DEPTH)).is_some());
+        assert!(canonical(&nested(DEPTH + 1)).is_none());
+    }
+
+    #[test]
     fn a_part_can_be_taken_out_of_its_document_and_a_part_left_out() {
-        let document = Document::parse("<r xmlns='urn:d' xmlns:p='urn:p'><p:a><b/> t <p:c/></p:a></r>").unwrap();
-        let a = document.descendants().find(|node| node.has_tag_name("a") || node.tag_name().name() == "a").unwrap();
+        let document =
+            Document::parse("<r xmlns='urn:d' xmlns:p='urn:p'><p:a><b/> t <p:c/></p:a></r>").unwrap();
+        let a = document
+            .descendants()
+            .find(|node| node.has_tag_name("a") || node.tag_name().name() == "a")
+            .unwrap();
         let b = document.descendants().find(|node| node.tag_name().name() == "b");
         assert_eq!(canonical(a, b).unwrap(), "<p:a xmlns:p=\"urn:p\"> t <p:c></p:c></p:a>");
-        assert_eq!(canonical(a, None).unwrap(), "<p:a xmlns:p=\"urn:p\"><b xmlns=\"urn:d\"></b> t <p:c></p:c></p:a>");
+        assert_eq!(
+            canonical(a, None).unwrap(),
+            "<p:a xmlns:p=\"urn:p\"><b xmlns=\"urn:d\"></b> t <p:c></p:c></p:a>"
+        );
     }
 }

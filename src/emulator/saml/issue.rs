@@ -3,7 +3,9 @@
 //! The text is written in canonical form (<https://www.w3.org/TR/xml-exc-c14n/>): namespaces declared where they are
 //! first used, attributes sorted, no empty-element tags. So it can be hashed as it stands.
 
-use super::{ASSERTION, BEARER, ENVELOPED, EXCLUSIVE, RSA_SHA256, SHA256, SIGNATURE, canonical, verify::Federation};
+use super::{
+    ASSERTION, BEARER, ENVELOPED, EXCLUSIVE, RSA_SHA256, SHA256, SIGNATURE, canonical, verify::Federation,
+};
 use crate::{
     clock,
     emulator::{jwt::SigningKey, random},

@@ -111,7 +111,10 @@ fn wrapping_is_seen() {
     let response = format!("<r xmlns=\"urn:r\">{evil}{xml}</r>");
     assert!(matches!(check(&response), Err(Invalid::Element { .. })));
     // A second signature, a second reference, a second subject.
-    assert!(matches!(check(&xml.replace(signature, &format!("{signature}{signature}"))), Err(Invalid::Shape(_))));
+    assert!(matches!(
+        check(&xml.replace(signature, &format!("{signature}{signature}"))),
+        Err(Invalid::Shape(_))
+    ));
     let reference = format!("</ds:Reference><ds:Reference URI=\"#{id}\"></ds:Reference>");
     assert!(matches!(check(&xml.replace("</ds:Reference>", &reference)), Err(Invalid::Shape(_))));
     assert!(matches!(check(&unsigned), Err(Invalid::Shape(_))), "none at all");

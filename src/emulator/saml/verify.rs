@@ -1,8 +1,6 @@
 //! Checks assertions: the signature first, then whom, what and when they are for.
 
-use super::{
-    ASSERTION, BEARER, ENVELOPED, EXCLUSIVE, RSA_SHA256, SHA256, SIGNATURE, canonical::canonical,
-};
+use super::{ASSERTION, BEARER, ENVELOPED, EXCLUSIVE, RSA_SHA256, SHA256, SIGNATURE, canonical::canonical};
 use crate::clock;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::{digest, rsa::PublicKeyComponents, signature::RSA_PKCS1_2048_8192_SHA256};
@@ -189,7 +187,10 @@ fn conditions(root: Node<'_, '_>, expected: &Expected<'_>, now: SystemTime) -> R
     }
     for condition in elements(conditions) {
         // A condition that is not understood makes an assertion invalid (SAML core, 2.5.1).
-        if !["AudienceRestriction", "OneTimeUse"].iter().any(|name| condition.has_tag_name((ASSERTION, *name))) {
+        if !["AudienceRestriction", "OneTimeUse"]
+            .iter()
+            .any(|name| condition.has_tag_name((ASSERTION, *name)))
+        {
             return Err(Invalid::Shape("It has a condition that is not supported."));
         }
     }

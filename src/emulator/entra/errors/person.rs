@@ -11,7 +11,8 @@ impl Refusal {
 
     /// A confidential client proved nothing.
     pub(in super::super) fn no_client_credential() -> Self {
-        let text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
+        let text =
+            "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
         Self::new(401, "invalid_client", 7_000_218, text)
     }
 
@@ -72,14 +73,18 @@ impl Refusal {
 
     /// The number is that of a user code that is wrong.
     pub(in super::super) fn bad_device_code() -> Self {
-        let text =
-            "The provided value for the input parameter 'device_code' is not valid. It is not known, or was redeemed.";
+        let text = "The provided value for the input parameter 'device_code' is not valid. It is not known, or was redeemed.";
         Self::new(400, "bad_verification_code", 70_018, text)
     }
 
     /// The number is that of a consent that was declined.
     pub(in super::super) fn authorization_declined() -> Self {
-        Self::new(400, "authorization_declined", 65_004, "The end user has declined the authorization request.")
+        Self::new(
+            400,
+            "authorization_declined",
+            65_004,
+            "The end user has declined the authorization request.",
+        )
     }
 
     pub(in super::super) fn bad_user_code() -> Self {
@@ -89,7 +94,12 @@ impl Refusal {
     }
 
     pub(in super::super) fn user_code_expired() -> Self {
-        Self::new(400, "invalid_request", 70_019, "Verification code expired. Have the user retry the sign-in.")
+        Self::new(
+            400,
+            "invalid_request",
+            70_019,
+            "Verification code expired. Have the user retry the sign-in.",
+        )
     }
 
     // The authorization endpoint.
@@ -144,7 +154,12 @@ impl Refusal {
 
     /// The page's form was sent twice, or too late.
     pub(in super::super) fn stale_page() -> Self {
-        Self::new(400, "invalid_request", 165_000, "Invalid Request: The request tokens do not match the user context.")
+        Self::new(
+            400,
+            "invalid_request",
+            165_000,
+            "Invalid Request: The request tokens do not match the user context.",
+        )
     }
 
     // Redeeming codes and refresh tokens.
@@ -167,7 +182,8 @@ impl Refusal {
     }
 
     pub(in super::super) fn code_verifier() -> Self {
-        let text = "The Code_Verifier does not match the code_challenge supplied in the authorization request.";
+        let text =
+            "The Code_Verifier does not match the code_challenge supplied in the authorization request.";
         Self::new(400, "invalid_grant", 501_481, text)
     }
 
@@ -221,8 +237,7 @@ impl Refusal {
     }
 
     pub(in super::super) fn obo_of_id_token() -> Self {
-        let text =
-            "Input id_token cannot be used as 'urn:ietf:params:oauth:grant-type:jwt-bearer' grant.";
+        let text = "Input id_token cannot be used as 'urn:ietf:params:oauth:grant-type:jwt-bearer' grant.";
         Self::new(400, "invalid_request", 240_002, text)
     }
 
@@ -244,7 +259,12 @@ impl Refusal {
     }
 
     pub(in super::super) fn saml_signature() -> Self {
-        Self::new(400, "invalid_grant", 50_006, "Signature verification failed because of an invalid signature.")
+        Self::new(
+            400,
+            "invalid_grant",
+            50_006,
+            "Signature verification failed because of an invalid signature.",
+        )
     }
 
     pub(in super::super) fn saml_condition(why: &str) -> Self {
