@@ -1,6 +1,6 @@
 //! Which application asks, and how it proves itself: by an assertion of a federated issuer, or not at all.
 
-use super::{errors::Refusal, form::Form};
+use super::{errors::Refusal, form::Form, issue::Proof, token::Call};
 use crate::{
     clock,
     emulator::{
@@ -63,6 +63,25 @@ pub(super) fn known<'a>(world: &World, tenant: &str, form: &'a Form) -> Result<&
 pub(super) fn persons_tenant(world: &World, tenant: &str) -> Result<(), Refusal> {
     let any = ["common", "organizations"].iter().any(|name| tenant.eq_ignore_ascii_case(name));
     if any || tenant.eq_ignore_ascii_case(&world.tenant_id) { Ok(()) } else { Err(Refusal::tenant(tenant)) }
+}
+
+/// The proof where the registration allows public clients; who brings a credential all the same has it checked.
+pub(super) async fn any_client(call: &Call<'_>) -> Result<Proof, Refusal> {
+    let Some(credential) = Credential::of(call.form) else { return Ok(Proof::None) };
+    credential.check(&call.entra.world, &call.entra.trust, call.now).await?;
+    Ok(Proof::Assertion)
+}
+
+/// Checks that a client is public, or proves itself, as it did when it was given what it now brings.
+pub(super) async fn same_client(call: &Call<'_>, proof: Proof) -> Result<(), Refusal> {
+    match (proof, Credential::of(call.form)) {
+        (Proof::None, None) => Ok(()),
+        (Proof::None, Some(_)) => Err(Refusal::client_is_public()),
+        (Proof::Assertion, None) => Err(Refusal::no_client_credential()),
+        (Proof::Assertion, Some(credential)) => {
+            credential.check(&call.entra.world, &call.entra.trust, call.now).await.map(drop)
+        }
+    }
 }
 
 /// Checks an assertion against the federated credentials; gives its subject.

@@ -1,10 +1,9 @@
 //! `authorization_code`: what the browser brought back is redeemed, once (RFC 6749, 4.1.3; PKCE: RFC 7636, 4.6).
 
 use super::{
-    client::{known, persons_tenant},
+    client::{known, persons_tenant, same_client},
     errors::Refusal,
     issue::Session,
-    refresh::same_client,
     scope::{self, UserScope},
     token::{Call, Granted},
 };

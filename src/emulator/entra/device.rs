@@ -6,7 +6,7 @@
 
 use super::{
     Entra,
-    client::{Credential, known, persons_tenant},
+    client::{any_client, known, persons_tenant},
     errors::Refusal,
     form::Form,
     issue::{Proof, Session},
@@ -136,14 +136,7 @@ pub(super) async fn grant(call: &Call<'_>) -> Result<Granted, Refusal> {
     persons_tenant(&entra.world, call.tenant)?;
     known(&entra.world, call.tenant, form)?;
     let code = form.need("device_code")?;
-    // The registration allows public clients here; who brings a credential all the same has it checked.
-    let proof = match Credential::of(form) {
-        Some(credential) => {
-            credential.check(&entra.world, &entra.trust, call.now).await?;
-            Proof::Assertion
-        }
-        None => Proof::None,
-    };
+    let proof = any_client(call).await?;
     let polled = |device: Option<&mut Device>| match device {
         Some(device) => device.poll(call.now),
         None => Err(Refusal::bad_device_code()),

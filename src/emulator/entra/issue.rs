@@ -53,7 +53,7 @@ pub(super) fn for_app(
     if !resource.roles.is_empty() {
         claims["roles"] = json!(resource.roles);
     }
-    Ok(body(&life, keys.sign(&claims)?))
+    Ok(body(&life, &keys.sign(&claims)?))
 }
 
 /// The same for a person: with an id token where `openid` was asked for, without a refresh token. `host` names the
@@ -76,7 +76,7 @@ pub(super) fn for_user(
     claims["acr"] = json!("1");
     claims["amr"] = json!(["pwd", "mfa"]);
     claims["scp"] = json!(scope.permissions.join(" "));
-    let mut body = body(&life, keys.sign(&claims)?);
+    let mut body = body(&life, &keys.sign(&claims)?);
     body["scope"] = json!(scope.told);
     if scope.openid {
         body["id_token"] = json!(keys.sign(&id_token(world, session, host, now))?);
@@ -135,7 +135,7 @@ fn id_token(world: &World, session: &Session, host: &str, now: SystemTime) -> Va
     claims
 }
 
-fn body(life: &Life, access_token: String) -> Value {
+fn body(life: &Life, access_token: &str) -> Value {
     json!({
         "token_type": "Bearer",
         "expires_in": life.told,
@@ -154,17 +154,13 @@ impl Life {
     /// 60 to 90 minutes, as Entra spreads it, of which it tells a second less; a fixed life is told as it is, since
     /// one of one second could not be.
     fn of(world: &World) -> Self {
-        match world.access_token_life {
-            Some(life) => {
-                let life = life.as_secs().max(1);
-                Self { real: life, told: life }
-            }
-            None => {
-                let random = u64::from_str_radix(&guid()[..8], 16).unwrap_or(0);
-                let real = 3600 + random % 1801;
-                Self { real, told: real - 1 }
-            }
+        if let Some(life) = world.access_token_life {
+            let life = life.as_secs().max(1);
+            return Self { real: life, told: life };
         }
+        let random = u64::from_str_radix(&guid()[..8], 16).unwrap_or(0);
+        let real = 3600 + random % 1801;
+        Self { real, told: real - 1 }
     }
 }
 

@@ -62,16 +62,19 @@ mod tests {
 
     #[test]
     fn a_value_is_found_by_its_secret_until_it_has_expired_for_long() {
+        fn see(value: Option<&mut i32>) -> Option<i32> {
+            value.copied()
+        }
         let ledger = Ledger::default();
         let first = ledger.issue(1, from_unix(0), from_unix(10)).unwrap();
         let second = ledger.issue(2, from_unix(10), from_unix(20)).unwrap();
         assert_ne!(first, second);
         ledger.with(&first, |value| *value.unwrap() = 3);
-        assert_eq!(ledger.with(&first, |value| value.copied()), Some(3));
-        assert_eq!(ledger.find(|value| *value == 2, |value| value.copied()), Some(2));
-        assert_eq!(ledger.with("guess", |value| value.copied()), None);
+        assert_eq!(ledger.with(&first, see), Some(3));
+        assert_eq!(ledger.find(|value| *value == 2, see), Some(2));
+        assert_eq!(ledger.with("guess", see), None);
         ledger.issue(4, from_unix(10 + 3600), from_unix(5000)).unwrap();
-        assert_eq!(ledger.with(&first, |value| value.copied()), None);
-        assert_eq!(ledger.with(&second, |value| value.copied()), Some(2));
+        assert_eq!(ledger.with(&first, see), None);
+        assert_eq!(ledger.with(&second, see), Some(2));
     }
 }

@@ -41,12 +41,14 @@ pub(super) fn refusal(refusal: &Refusal) -> Response {
 
 /// A form that a browser sends on at once, for `response_mode=form_post`.
 pub(super) fn form_post(action: &str, fields: &[(&str, String)]) -> Response {
-    let inputs: String = fields
-        .iter()
-        .map(|(name, value)| {
-            format!("<input type=\"hidden\" name=\"{}\" value=\"{}\">", escape(name), escape(value))
-        })
-        .collect();
+    let mut inputs = String::new();
+    for (name, value) in fields {
+        inputs.push_str("<input type=\"hidden\" name=\"");
+        inputs.push_str(&escape(name));
+        inputs.push_str("\" value=\"");
+        inputs.push_str(&escape(value));
+        inputs.push_str("\">");
+    }
     let body = format!(
         "<form method=\"post\" action=\"{}\">{inputs}<noscript><button>Continue</button></noscript></form>\
          <script>{SUBMIT}</script>",

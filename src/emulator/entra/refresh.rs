@@ -5,9 +5,9 @@
 
 use super::{
     Entra,
-    client::{Credential, known, persons_tenant},
+    client::{known, persons_tenant, same_client},
     errors::Refusal,
-    issue::{Proof, Session},
+    issue::Session,
     scope,
     token::{Call, Granted},
 };
@@ -60,16 +60,4 @@ pub(super) async fn grant(call: &Call<'_>) -> Result<Granted, Refusal> {
     }
     session.scope.offline = true;
     Ok(Granted::User(session))
-}
-
-/// Checks that a client is public, or proves itself, as it did when it was given what it now brings.
-pub(super) async fn same_client(call: &Call<'_>, proof: Proof) -> Result<(), Refusal> {
-    match (proof, Credential::of(call.form)) {
-        (Proof::None, None) => Ok(()),
-        (Proof::None, Some(_)) => Err(Refusal::client_is_public()),
-        (Proof::Assertion, None) => Err(Refusal::no_client_credential()),
-        (Proof::Assertion, Some(credential)) => {
-            credential.check(&call.entra.world, &call.entra.trust, call.now).await.map(drop)
-        }
-    }
 }

@@ -4,9 +4,9 @@
 //! that its domain is federated with: assertions of all others are refused, those that it wrote itself included.
 
 use super::{
-    client::{Credential, known, persons_tenant},
+    client::{any_client, known, persons_tenant},
     errors::Refusal,
-    issue::{Proof, Session},
+    issue::Session,
     scope,
     token::{Call, Granted},
 };
@@ -39,14 +39,7 @@ pub(super) async fn grant(call: &Call<'_>) -> Result<Granted, Refusal> {
     known(world, call.tenant, form)?;
     let assertion = form.need("assertion")?;
     let scope = scope::for_user(world, form.need("scope")?)?;
-    // The registration allows public clients here; who brings a credential all the same has it checked.
-    let proof = match Credential::of(form) {
-        Some(credential) => {
-            credential.check(world, &entra.trust, call.now).await?;
-            Proof::Assertion
-        }
-        None => Proof::None,
-    };
+    let proof = any_client(call).await?;
     let xml = BASE64URL.decode(assertion).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let xml = xml.ok_or_else(|| Refusal::saml_unreadable("It is not base64url of a text."))?;
     let token_endpoint = format!("https://login.microsoftonline.com/{}/oauth2/v2.0/token", world.tenant_id);

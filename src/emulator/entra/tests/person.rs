@@ -170,8 +170,10 @@ async fn each_flaw_of_a_redemption_has_its_code() {
     assert_eq!(redeem(|form| set(form, "code_verifier", "guess")).await, is("invalid_grant", 501_481));
     assert_eq!(redeem(|form| set(form, "client_id", "other")).await, is("unauthorized_client", 700_016));
     assert_eq!(redeem(|form| set(form, "client_secret", "x")).await, is("invalid_client", 700_025));
-    const OTHER: &str = "https://vault.azure.net/.default";
-    assert_eq!(redeem(|form| set(form, "scope", OTHER)).await, is("invalid_grant", 70_000));
+    assert_eq!(
+        redeem(|form| set(form, "scope", "https://vault.azure.net/.default")).await,
+        is("invalid_grant", 70_000)
+    );
 
     let late = stage.token_at(&redemption(&stage.code(|query| query)), NOW + 600).await;
     assert_eq!(code_of(&late), 70_008);
