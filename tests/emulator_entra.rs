@@ -1,5 +1,7 @@
 //! The emulator's Entra from outside, as a client and the person at its browser meet it.
 
+#![allow(clippy::unwrap_used)] // a test's helpers may panic as the tests themselves do
+
 mod support;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -74,11 +74,13 @@ class Msal(unittest.TestCase):
             self.ready["client_id"], authority=self.authority, instance_discovery=False)
 
     def confidential(self):
-        with open(self.ready["assertion_file"], encoding="utf-8") as file:
-            credential = {"client_assertion": file.read().strip()}
+        def assertion():
+            with open(self.ready["assertion_file"], encoding="utf-8") as file:
+                return file.read().strip()
+
         return msal.ConfidentialClientApplication(
             self.ready["client_id"], authority=self.authority, instance_discovery=False,
-            client_credential=credential)
+            client_credential={"client_assertion": assertion})
 
     def token(self, result):
         self.assertIn("access_token", result, result)

@@ -1,6 +1,6 @@
 //! SAML 2.0 assertions: written, signed and checked. For one shape, that of a bearer assertion (RFC 7522).
 //!
-//! The signature is an enveloped XML signature, RSA-SHA256 over exclusive canonical XML. [`verify`] reads nothing but
+//! The signature is an enveloped XML signature, RSA-SHA256 over exclusive canonical XML. [`verify()`] reads nothing but
 //! the element that it found signed, so that no second assertion beside it, around it or in it is ever believed
 //! ("signature wrapping").
 

@@ -1,5 +1,6 @@
-//! The token endpoint's refusals, one by one, and its token; `person` has the grants of people.
+//! The token endpoint's refusals, one by one, and its token; `person` and `exchange` have the grants of people.
 
+mod exchange;
 mod person;
 
 use super::*;

@@ -8,45 +8,45 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const DESKTOP: &str = "http://localhost:5000";
 const WEB: &str = "https://workspace.acme.example/signin";
-const SCOPE: &str = "openid offline_access api://echo/Echo.Read";
+pub(super) const SCOPE: &str = "openid offline_access api://echo/Echo.Read";
 
-type Pairs<'a> = Vec<(&'a str, String)>;
+pub(super) type Pairs<'a> = Vec<(&'a str, String)>;
 
-fn tenant() -> String {
+pub(super) fn tenant() -> String {
     World::default().tenant_id
 }
 
-fn pairs<'a>(list: &[(&'a str, &str)]) -> Pairs<'a> {
+pub(super) fn pairs<'a>(list: &[(&'a str, &str)]) -> Pairs<'a> {
     let mut pairs: Pairs<'_> = list.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     pairs.push(("client_id", World::default().client_id));
     pairs
 }
 
 /// Puts a parameter in, in place of the one there was.
-fn set<'a>(mut pairs: Pairs<'a>, name: &'a str, value: &str) -> Pairs<'a> {
+pub(super) fn set<'a>(mut pairs: Pairs<'a>, name: &'a str, value: &str) -> Pairs<'a> {
     pairs.retain(|(known, _)| *known != name);
     pairs.push((name, value.to_owned()));
     pairs
 }
 
-fn code_of(answer: &(u16, Value)) -> u64 {
+pub(super) fn code_of(answer: &(u16, Value)) -> u64 {
     answer.1["error_codes"][0].as_u64().unwrap_or(0)
 }
 
 impl Stage {
-    async fn token_at(&self, form: &Pairs<'_>, at: u64) -> (u16, Value) {
+    pub(super) async fn token_at(&self, form: &Pairs<'_>, at: u64) -> (u16, Value) {
         let request = posted(&format!("/{}/oauth2/v2.0/token", tenant()), form);
         let answer = self.entra.token(&tenant(), &request, clock::from_unix(at)).await;
         (answer.status, serde_json::from_slice(&answer.body).unwrap())
     }
 
-    async fn refused_person(&self, form: &Pairs<'_>) -> (u16, String, u64) {
+    pub(super) async fn refused_person(&self, form: &Pairs<'_>) -> (u16, String, u64) {
         let answer = self.token_at(form, NOW).await;
         (answer.0, answer.1["error"].as_str().unwrap_or_default().to_owned(), code_of(&answer))
     }
 
     /// With a client assertion.
-    fn proven<'a>(&self, form: Pairs<'a>) -> Pairs<'a> {
+    pub(super) fn proven<'a>(&self, form: Pairs<'a>) -> Pairs<'a> {
         let assertion_type = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
         let form = set(form, "client_assertion_type", assertion_type);
         set(form, "client_assertion", &self.assertion(|_| {}))
@@ -66,11 +66,11 @@ impl Stage {
     }
 
     /// The claims of a token that Entra signed.
-    fn claims(&self, token: &Value) -> Value {
+    pub(super) fn claims(&self, token: &Value) -> Value {
         jwt::verify(token.as_str().unwrap(), self.entra.keys.jwks()).unwrap().claims
     }
 
-    async fn user_token(&self, scope: &'static str) -> Value {
+    pub(super) async fn user_token(&self, scope: &str) -> Value {
         let code = self.code(|query| set(query, "scope", scope));
         let (status, body) = self.token_at(&redemption(&code), NOW).await;
         assert_eq!(status, 200, "{body}");
@@ -329,117 +329,4 @@ async fn a_device_gets_tokens_after_the_person_typed_its_code() {
     assert_eq!(start(&pairs(&[])).1["error_codes"], json!([900_144]));
     assert_eq!(start(&set(pairs(&[("scope", SCOPE)]), "client_id", "x")).1["error_codes"], json!([700_016]));
     assert_eq!(start(&pairs(&[("scope", "api://other/x")])).1["error_codes"], json!([500_011]));
-}
-
-#[tokio::test]
-async fn an_api_acts_on_behalf_of_the_person_who_called_it() {
-    let stage = stage();
-    let own: &'static str =
-        Box::leak(format!("openid api://{}/access_as_user", World::default().client_id).into());
-    let body = stage.user_token(own).await;
-    let form = |assertion: &str| {
-        stage.proven(pairs(&[
-            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
-            ("requested_token_use", "on_behalf_of"),
-            ("assertion", assertion),
-            ("scope", "https://vault.azure.net/.default"),
-        ]))
-    };
-    let token = body["access_token"].as_str().unwrap();
-    let (status, answer) = stage.token_at(&form(token), NOW).await;
-    assert_eq!(status, 200, "{answer}");
-    let claims = stage.claims(&answer["access_token"]);
-    assert_eq!((&claims["aud"], &claims["idtyp"]), (&json!("https://vault.azure.net"), &json!("user")));
-    assert_eq!((&claims["upn"], &claims["appidacr"]), (&json!("jane@acme.example"), &json!("2")));
-
-    let refused = async |form: Pairs<'static>| stage.refused_person(&form).await;
-    let id_token = body["id_token"].as_str().unwrap();
-    assert_eq!(refused(form(id_token)).await, (400, "invalid_request".to_owned(), 240_002));
-    let arm = stage.user_token("https://management.azure.com/.default").await;
-    let arm = arm["access_token"].as_str().unwrap();
-    assert_eq!(refused(form(arm)).await, (400, "invalid_grant".to_owned(), 500_131));
-    assert_eq!(refused(form("x.y.z")).await.2, 50_027);
-    let forged = stage.issuer.sign(&stage.claims(&json!(token))).unwrap();
-    assert_eq!(refused(form(&forged)).await, (400, "invalid_grant".to_owned(), 50_013));
-    let late = stage
-        .token_at(
-            &set(
-                form(token),
-                "client_assertion",
-                &stage.assertion(|claims| claims["exp"] = json!(NOW + 900)),
-            ),
-            NOW + 90,
-        )
-        .await;
-    assert_eq!(code_of(&late), 500_133);
-
-    let mut app = Stage::form(&stage.assertion(|_| {}));
-    app[2].1 = format!("api://{}/.default", World::default().client_id);
-    let (_, app) = stage.post(&tenant(), &app).await;
-    let of_app = refused(form(app["access_token"].as_str().unwrap())).await;
-    assert_eq!(of_app, (400, "invalid_grant".to_owned(), 7_000_114));
-
-    let mut public = form(token);
-    public.retain(|(name, _)| !name.starts_with("client_assertion"));
-    assert_eq!(refused(public).await, (401, "invalid_client".to_owned(), 7_000_218));
-    assert_eq!(refused(set(form(token), "requested_token_use", "")).await.2, 900_144);
-    assert_eq!(refused(set(form(token), "requested_token_use", "other")).await.2, 9_002_313);
-    assert_eq!(refused(set(form(token), "assertion", "")).await.2, 900_144);
-    assert_eq!(refused(set(form(token), "client_assertion", &forged)).await.2, 700_211);
-}
-
-#[tokio::test]
-async fn a_saml_assertion_of_the_federated_ad_fs_becomes_a_persons_token() {
-    let stage = stage();
-    let statement = |upn: &'static str| saml::Statement {
-        name_id: upn,
-        attributes: &[],
-        audience: SAML_AUDIENCE,
-        recipient: SAML_RECIPIENT,
-        life: Duration::from_mins(1),
-    };
-    let issue =
-        |statement: &saml::Statement<'_>| stage.ad_fs.issue(statement, clock::from_unix(NOW)).unwrap();
-    let form = |assertion: &str| {
-        pairs(&[
-            ("grant_type", "urn:ietf:params:oauth:grant-type:saml2-bearer"),
-            ("assertion", assertion),
-            ("scope", SCOPE),
-        ])
-    };
-    let encoded = |xml: &str| URL_SAFE_NO_PAD.encode(xml);
-    let good = issue(&statement("jane@acme.example"));
-    let padded = base64::engine::general_purpose::URL_SAFE.encode(&good);
-    for assertion in [encoded(&good), padded] {
-        let (status, body) = stage.token_at(&form(&assertion), NOW).await;
-        assert_eq!(status, 200, "{body}");
-        assert_eq!(stage.claims(&body["access_token"])["upn"], "jane@acme.example");
-    }
-    assert_eq!(stage.token_at(&stage.proven(form(&encoded(&good))), NOW).await.0, 200);
-
-    let refused = async |assertion: String| stage.refused_person(&form(&assertion)).await;
-    assert_eq!(refused("%%%".to_owned()).await, (400, "invalid_request".to_owned(), 50_008));
-    assert_eq!(refused(encoded("<Response/>")).await.2, 50_008);
-    assert_eq!(refused(String::new()).await.2, 900_144);
-    let forged = good.replace("jane@", "joan@");
-    assert_eq!(refused(encoded(&forged)).await, (400, "invalid_grant".to_owned(), 50_006));
-    let nobody = issue(&statement("joan@acme.example"));
-    assert_eq!(refused(encoded(&nobody)).await, (400, "invalid_grant".to_owned(), 51_004));
-    let other = issue(&saml::Statement { audience: "urn:other", ..statement("jane@acme.example") });
-    assert_eq!(refused(encoded(&other)).await, (400, "invalid_grant".to_owned(), 500_089));
-    let late = stage.token_at(&form(&encoded(&good)), NOW + 60).await;
-    assert_eq!(code_of(&late), 500_089);
-    // What Entra itself issues to SAML applications comes from here.
-    let own =
-        saml::Issuer::new(&format!("https://sts.windows.net/{}/", tenant()), SigningKey::generate().unwrap());
-    let own = own.issue(&statement("jane@acme.example"), clock::from_unix(NOW)).unwrap();
-    let (status, body) = stage.token_at(&form(&encoded(&own)), NOW).await;
-    assert_eq!((status, &body["error"]), (400, &json!("invalid_request")));
-    let told = body["error_description"].as_str().unwrap();
-    assert!(
-        told.starts_with("AADSTS50107: The requested federation realm object 'https://sts.windows.net/"),
-        "{told}"
-    );
-    let secret = set(form(&encoded(&good)), "client_secret", "guess");
-    assert_eq!(stage.refused_person(&secret).await.2, 7_000_215);
 }
