@@ -11,6 +11,7 @@
 use super::{
     issuer::ENTRA_AUDIENCE,
     jwt::SigningKey,
+    key_vault,
     wire::{Request, Response, Service},
     world::World,
 };
@@ -166,7 +167,7 @@ fn check<'a>(request: &'a Request, world: &World) -> Result<Resource<'a>, Respon
     }
     let audience = asked.strip_suffix('/').unwrap_or(asked);
     let resources =
-        [&world.api_audience, "https://management.azure.com", "https://vault.azure.net", ENTRA_AUDIENCE];
+        [&world.api_audience, "https://management.azure.com", key_vault::AUDIENCE, ENTRA_AUDIENCE];
     if !resources.contains(&audience) {
         let text = format!(
             "AADSTS500011: The resource principal named {asked} was not found in the tenant named {}. This can happen \

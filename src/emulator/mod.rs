@@ -16,7 +16,9 @@ pub mod journal;
 pub mod jwt;
 pub mod key_vault;
 mod proxy;
+mod random;
 mod rsa;
+mod saml;
 mod server;
 mod start;
 pub mod store;
@@ -27,6 +29,7 @@ mod trust;
 pub mod wire;
 pub mod world;
 
+pub use entra::{SignIn, User};
 pub use start::Emulator;
 pub use trust::TrustedIssuer;
 
@@ -122,6 +125,8 @@ pub struct Ready {
     pub proxy: String,
     /// File with a currently valid assertion (an id token); kept fresh while the emulator runs.
     pub assertion_file: PathBuf,
+    /// File with a currently valid SAML 2.0 assertion of the federated AD FS (XML); kept fresh in the same way.
+    pub saml_assertion_file: PathBuf,
     /// Faults and the journal of requests.
     pub control: String,
     /// Product whose keys open the echo API.

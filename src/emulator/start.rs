@@ -5,7 +5,7 @@ use super::{
     arm::Arm,
     classic::{self, Supervisor},
     control::Control,
-    entra::Entra,
+    entra::{Entra, SAML_AUDIENCE, SAML_RECIPIENT},
     faults::Faults,
     files::Folder,
     gateway::{
@@ -18,6 +18,7 @@ use super::{
     jwt::SigningKey,
     key_vault::{KeyVault, starter},
     proxy::{self, Targets},
+    random, saml,
     server::{self, Security, Shared},
     store::Store,
     tls::{self, Tls},
@@ -30,7 +31,6 @@ use crate::{
     error::{Class, Error, Result},
     secret::Secret,
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::{
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
@@ -53,12 +53,13 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Returns when every port listens. Takes tens of milliseconds, most of them for the two RSA keys.
+    /// Returns when every port listens. Takes tens of milliseconds, most of them for the three RSA keys.
     pub fn start(options: Options) -> Result<Self> {
-        let (issuer_keys, entra_keys, tls) = secrets()?;
+        let Secrets { issuer_keys, entra_keys, saml_keys, tls } = Secrets::make()?;
         let folder = Arc::new(Folder::make(options.folder.as_deref())?);
         let ca_file = folder.write("ca.pem", &tls.ca_pem)?;
-        let (bearer, classic_bearer) = (bearer()?, bearer()?);
+        let bearer = Secret::new(random::text()?);
+        let classic_bearer = Secret::new(random::text()?);
         let identity_token_file = folder.write("identity-token", bearer.expose())?;
 
         let listeners = Listeners::bind(&options)?;
@@ -67,13 +68,22 @@ impl Emulator {
         let identity = ready.identity.clone();
         let issuer_keys = Arc::new(issuer_keys);
         let issuer = Arc::new(Issuer::new(world.clone(), issuer_keys, identity, &bearer, &classic_bearer));
-        write_assertion(&folder, &issuer)?;
+        let assertions = Assertions {
+            folder: folder.clone(),
+            issuer: issuer.clone(),
+            saml: saml::Issuer::new(AD_FS, saml_keys),
+            upn: world.sign_in.user.upn.clone(),
+            life: world.id_token_life,
+        };
+        assertions.write()?;
 
         let mut credentials = own_credentials(&world, &ready);
         credentials.extend(options.trust);
         // Entra and the gateway each fetch and keep the issuers' keys, as the real ones do.
         let trust = || Trust::new(credentials.clone(), Box::new(Network::new(ca_file.clone())));
         let entra_keys = Arc::new(entra_keys);
+        let federations = vec![assertions.saml.federation()];
+        let entra = Entra::new(world.clone(), entra_keys.clone(), trust(), federations);
         let store = Arc::new(Store::new(world.key_delay));
         let vault = Arc::new(starter::stock(&world, clock::now())?);
         let (faults, journal) = (Arc::<Faults>::default(), Arc::<Journal>::default());
@@ -97,11 +107,7 @@ impl Emulator {
         let asking = Security::Tls(TlsAcceptor::from(tls.gateway));
         let mut services: Vec<(TcpListener, Security, Arc<dyn Service>)> = vec![
             (listeners.identity, usual.clone(), issuer.clone()),
-            (
-                listeners.entra,
-                usual.clone(),
-                Arc::new(Entra::new(world.clone(), entra_keys.clone(), trust())),
-            ),
+            (listeners.entra, usual.clone(), Arc::new(entra)),
             (listeners.arm, usual.clone(), Arc::new(Arm::new(world.clone(), store, entra_keys.clone()))),
             (
                 listeners.key_vault,
@@ -132,7 +138,7 @@ impl Emulator {
                 runtime.spawn(server::serve(listener, security, service, shared.clone()));
             }
             runtime.spawn(proxy::serve(nonblocking(listeners.proxy)?, listeners.targets, shared));
-            runtime.spawn(keep_fresh(folder.clone(), issuer, world.id_token_life / 2));
+            runtime.spawn(assertions.keep_fresh());
         }
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = thread::Builder::new()
@@ -193,25 +199,32 @@ fn own_credentials(world: &World, ready: &Ready) -> Vec<TrustedIssuer> {
     ]
 }
 
-/// All that takes computing: two RSA keys and the certificates, at the same time.
-fn secrets() -> Result<(SigningKey, SigningKey, Tls)> {
-    thread::scope(|scope| {
-        let issuer = scope.spawn(SigningKey::generate);
-        let tls = scope.spawn(|| tls::make(clock::now()));
-        let entra = SigningKey::generate();
-        let panicked =
-            || Error::new(Class::Internal, "Cannot start the emulator").why("making its keys panicked");
-        let issuer = issuer.join().map_err(|_| panicked())?;
-        let tls = tls.join().map_err(|_| panicked())?;
-        Ok((issuer?, entra?, tls?))
-    })
+/// All that takes computing.
+struct Secrets {
+    issuer_keys: SigningKey,
+    entra_keys: SigningKey,
+    saml_keys: SigningKey,
+    tls: Tls,
 }
 
-/// The workspace's bearer for the identity service.
-fn bearer() -> Result<Secret> {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(|error| failed(&error))?;
-    Ok(Secret::new(URL_SAFE_NO_PAD.encode(random)))
+impl Secrets {
+    /// Makes them at the same time.
+    fn make() -> Result<Self> {
+        thread::scope(|scope| {
+            let issuer = scope.spawn(SigningKey::generate);
+            let saml = scope.spawn(SigningKey::generate);
+            let tls = scope.spawn(|| tls::make(clock::now()));
+            let entra = SigningKey::generate();
+            let panicked =
+                || Error::new(Class::Internal, "Cannot start the emulator").why("making its keys panicked");
+            Ok(Self {
+                issuer_keys: issuer.join().map_err(|_| panicked())??,
+                entra_keys: entra?,
+                saml_keys: saml.join().map_err(|_| panicked())??,
+                tls: tls.join().map_err(|_| panicked())??,
+            })
+        })
+    }
 }
 
 /// The bound ports.
@@ -321,6 +334,7 @@ fn ready(
         workspace_id: classic::WORKSPACE.to_owned(),
         proxy: plain(listeners.proxy_port),
         assertion_file: folder.file(ASSERTION),
+        saml_assertion_file: folder.file(SAML_ASSERTION),
         control: url(control),
         product: world.product.clone(),
         foreign_product: world.foreign_product.clone(),
@@ -331,19 +345,46 @@ fn ready(
 }
 
 const ASSERTION: &str = "assertion";
+const SAML_ASSERTION: &str = "saml-assertion.xml";
 
-fn write_assertion(folder: &Folder, issuer: &Issuer) -> Result<()> {
-    let token = issuer.token(&[ENTRA_AUDIENCE.to_owned()], 0, clock::now())?;
-    folder.write(ASSERTION, &token).map(drop)
+/// The federated AD FS, by its entity id. It is a name; nothing listens there.
+const AD_FS: &str = "http://adfs.acme.example/adfs/services/trust";
+
+/// Writes the files with assertions.
+struct Assertions {
+    folder: Arc<Folder>,
+    issuer: Arc<Issuer>,
+    saml: saml::Issuer,
+    /// The person that the SAML assertion is about.
+    upn: String,
+    /// Of both.
+    life: Duration,
 }
 
-/// Keeps the assertion file valid.
-async fn keep_fresh(folder: Arc<Folder>, issuer: Arc<Issuer>, every: Duration) {
-    let every = every.max(Duration::from_millis(100));
-    loop {
-        tokio::time::sleep(every).await;
-        if let Err(error) = write_assertion(&folder, &issuer) {
-            tracing::warn!(%error, "the assertion file is not fresh");
+impl Assertions {
+    fn write(&self) -> Result<()> {
+        let now = clock::now();
+        let token = self.issuer.token(&[ENTRA_AUDIENCE.to_owned()], 0, now)?;
+        self.folder.write(ASSERTION, &token)?;
+        let statement = saml::Statement {
+            name_id: &self.upn,
+            attributes: &[(saml::UPN, &self.upn)],
+            audience: SAML_AUDIENCE,
+            recipient: SAML_RECIPIENT,
+            // Whole seconds, as they are written.
+            life: Duration::from_secs(self.life.as_secs().max(1)),
+        };
+        self.folder.write(SAML_ASSERTION, &self.saml.issue(&statement, now)?).map(drop)
+    }
+
+    /// Keeps the files valid.
+    async fn keep_fresh(self) {
+        let every = (self.life / 2).max(Duration::from_millis(100));
+        loop {
+            tokio::time::sleep(every).await;
+            if let Err(error) = self.write() {
+                tracing::warn!(%error, "the assertion files are not fresh");
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the emulated Azure consists of: names, lives, delays. Plain data, fixed at start.
 
+use super::entra::SignIn;
 use super::gateway::{Thumbprint, broker::BrokerClient};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct World {
     pub data_actions: Vec<String>,
     /// The object id of the principal that holds every data action at the vault, for those who rotate.
     pub operator_id: String,
+    /// How people sign in, and who.
+    pub sign_in: SignIn,
     /// Life of access tokens; `None` draws 60-90 minutes for each as Entra does.
     pub access_token_life: Option<Duration>,
     /// Life of id tokens.
@@ -78,6 +81,13 @@ impl Default for ManagedIdentity {
 }
 
 impl World {
+    /// Whether a principal holds the role of [`World::role_actions`]: the workspace's does, and a user as set.
+    pub fn has_role(&self, object_id: &str) -> bool {
+        let user = &self.sign_in.user;
+        object_id.eq_ignore_ascii_case(&self.principal_id)
+            || user.has_role && object_id.eq_ignore_ascii_case(&user.object_id)
+    }
+
     /// ARM resource id of the APIM service.
     pub fn service_id(&self) -> String {
         format!(
@@ -116,6 +126,7 @@ impl Default for World {
                 "Microsoft.KeyVault/vaults/certificates/*".to_owned(),
             ],
             operator_id: "e1f4a6b8-3c27-4d95-a1e0-9b8c7d6e5f55".to_owned(),
+            sign_in: SignIn::default(),
             access_token_life: None,
             id_token_life: Duration::from_hours(1),
             partner_certificates: Vec::new(),
