@@ -204,8 +204,9 @@ async fn the_partner_api_opens_for_an_allowed_certificate_whose_key_is_proved() 
     assert_eq!(status, 401);
 
     let rows = emulator.journal().rows();
+    let shown = thumbprint(&good.certificate).map(|byte| format!("{byte:02X}")).concat();
     assert_eq!(rows[0].operation, Some("Partner_Call"));
-    assert_eq!(rows[0].caller, Some(format!("certificate {}", thumbprint(&good.certificate))));
+    assert_eq!(rows[0].caller, Some(format!("certificate {shown}")));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What the emulated Azure consists of: names, lives, delays. Plain data, fixed at start.
 
-use super::gateway::broker::BrokerClient;
+use super::gateway::{Thumbprint, broker::BrokerClient};
 use std::time::Duration;
 
 /// The emulated tenant, its application, its APIM service and how they behave.
@@ -30,8 +30,8 @@ pub struct World {
     pub access_token_life: Option<Duration>,
     /// Life of id tokens.
     pub id_token_life: Duration,
-    /// Thumbprints of the client certificates that open the partner API: SHA-1, 40 upper-case hexadecimal digits.
-    pub partner_certificates: Vec<String>,
+    /// Client certificates that open the partner API, besides those of the vault.
+    pub partner_certificates: Vec<Thumbprint>,
     /// What the broker's subject tokens must be for: the `aud` of an id token that is traded there.
     pub broker_audience: String,
     /// Life of the keys that the broker mints.

@@ -4,18 +4,28 @@
 //! is the policy that a real gateway needs for it. The caller is told only whether a certificate was there and good;
 //! `context.LastError.Reason` says why one was refused, and here our log does.
 
-use crate::{clock, lease::random};
+use crate::clock;
 use ring::digest;
 use std::{sync::Arc, time::SystemTime};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-/// The certificates that the policy allows at the moment, each by its thumbprint.
-pub type Thumbprints = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+/// The SHA-1 of a certificate's DER: what API Management and Key Vault call a certificate by.
+pub type Thumbprint = [u8; 20];
 
-/// The thumbprint of a certificate, given in DER: its SHA-1, by which API Management and Key Vault call it, written as
-/// .NET and the portal do, in 40 upper-case hexadecimal digits.
-pub fn thumbprint(der: &[u8]) -> String {
-    random::hex(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, der).as_ref()).to_uppercase()
+/// The certificates that the policy allows at the moment, each by its thumbprint.
+pub type Thumbprints = Arc<dyn Fn() -> Vec<Thumbprint> + Send + Sync>;
+
+/// The thumbprint of a certificate, given in DER.
+pub fn thumbprint(der: &[u8]) -> Thumbprint {
+    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, der);
+    let mut thumbprint = [0; 20];
+    thumbprint.copy_from_slice(hash.as_ref());
+    thumbprint
+}
+
+/// A thumbprint as .NET and the portal write it: upper-case hexadecimal digits.
+pub(super) fn shown(thumbprint: &Thumbprint) -> String {
+    crate::lease::random::hex(thumbprint).to_uppercase()
 }
 
 /// Why a certificate was refused.
@@ -57,7 +67,11 @@ impl Refusal {
 /// Checks what the client presented in TLS, where it also proved that it holds the key.
 ///
 /// The chain is not built (`validate-trust="false"`): a thumbprint names one certificate, whoever has issued it.
-pub(super) fn check(der: Option<&[u8]>, allowed: &[String], now: SystemTime) -> Result<String, Refusal> {
+pub(super) fn check(
+    der: Option<&[u8]>,
+    allowed: &[Thumbprint],
+    now: SystemTime,
+) -> Result<Thumbprint, Refusal> {
     let der = der.ok_or(Refusal::NotFound)?;
     let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| Refusal::NotTrusted)?;
     if !rest.is_empty() {
@@ -104,8 +118,8 @@ mod tests {
         params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
     }
 
-    fn verdict(der: &[u8], at: u64) -> Result<String, Refusal> {
-        check(Some(der), &[String::new(), thumbprint(der)], from_unix(at))
+    fn verdict(der: &[u8], at: u64) -> Result<Thumbprint, Refusal> {
+        check(Some(der), &[[0; 20], thumbprint(der)], from_unix(at))
     }
 
     #[test]
@@ -137,7 +151,7 @@ mod tests {
     fn strangers_and_what_is_no_certificate_are_refused() {
         let der = certificate(&[]);
         let now = from_unix(NOW);
-        assert_eq!(check(None, &[String::new()], now), Err(Refusal::NotFound));
+        assert_eq!(check(None, &[[0; 20]], now), Err(Refusal::NotFound));
         assert_eq!(
             check(Some(&der), &[thumbprint(&certificate(&[]))], now),
             Err(Refusal::IdentityNotMatched)
@@ -151,6 +165,6 @@ mod tests {
     #[test]
     fn thumbprints_are_written_as_the_portal_does() {
         // SHA-1 of "abc", FIPS 180.
-        assert_eq!(thumbprint(b"abc"), "A9993E364706816ABA3E25717850C26C9CD0D89D");
+        assert_eq!(shown(&thumbprint(b"abc")), "A9993E364706816ABA3E25717850C26C9CD0D89D");
     }
 }

@@ -34,7 +34,7 @@ use crate::{
 use async_trait::async_trait;
 use broker::Broker;
 use caller::Caller;
-pub use certificate::{Thumbprints, thumbprint};
+pub use certificate::{Thumbprint, Thumbprints, thumbprint};
 use http::Method;
 use rate::Limiter;
 use std::{
@@ -85,10 +85,14 @@ impl Gateway {
 
     fn with(world: Arc<World>, holder_of: Box<KeyLookup>, verify: Box<SignatureCheck>) -> Self {
         let limiter = Mutex::new(Limiter::new(world.rate_limit));
-        Self { world, holder_of, verify, thumbprints: Arc::new(Vec::new), broker: None, limiter }
+        let thumbprints: Thumbprints = {
+            let world = world.clone();
+            Arc::new(move || world.partner_certificates.clone())
+        };
+        Self { world, holder_of, verify, thumbprints, broker: None, limiter }
     }
 
-    /// Trusts the certificates that `thumbprints` names at the time of each call, such as a vault's, besides the world's.
+    /// Trusts the certificates that `thumbprints` names at the time of each call, instead of the world's.
     #[must_use]
     pub fn trusting(mut self, thumbprints: Thumbprints) -> Self {
         self.thumbprints = thumbprints;
@@ -129,9 +133,9 @@ impl Gateway {
 
     /// What the gateway makes of a call of the API "partner" at `now`.
     fn call_partner(&self, request: &Request, now: SystemTime) -> Response {
-        let allowed = [(self.thumbprints)(), self.world.partner_certificates.clone()].concat();
+        let allowed = (self.thumbprints)();
         match certificate::check(request.client_certificate.as_deref(), &allowed, now) {
-            Ok(thumbprint) => self.serve(request, &Caller::Certificate(thumbprint), now),
+            Ok(thumbprint) => self.serve(request, &Caller::Certificate(certificate::shown(&thumbprint)), now),
             Err(refusal) => {
                 tracing::info!(reason = refusal.reason(), "the gateway refused a client certificate");
                 answers::credential_refused(refusal.message())

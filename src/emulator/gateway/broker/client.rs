@@ -3,7 +3,10 @@
 use super::{Form, Refusal, signature};
 use crate::{
     clock,
-    emulator::{gateway::thumbprint, jwt},
+    emulator::{
+        gateway::{Thumbprint, thumbprint},
+        jwt,
+    },
 };
 use serde_json::Value;
 use std::{collections::HashMap, time::SystemTime};
@@ -34,8 +37,8 @@ pub enum ClientAuthentication {
     },
     /// `self_signed_tls_client_auth` (RFC 8705, 2.2): the certificate of the connection.
     Tls {
-        /// SHA-1 of the certificate's DER, 40 upper-case hexadecimal digits.
-        thumbprint: String,
+        /// SHA-1 of the certificate's DER.
+        thumbprint: Thumbprint,
     },
 }
 
