@@ -175,7 +175,7 @@ impl Supervisor {
     /// `…/token/{kind}/{host}/{scopes}`, the scopes separated by commas.
     fn token(&self, path: &str) -> Response {
         let path = percent_decode_str(path).decode_utf8_lossy();
-        let mut parts = path.trim_start_matches(TOKENS).splitn(3, '/');
+        let mut parts = path.strip_prefix(TOKENS).unwrap_or_default().splitn(3, '/');
         let [kind, host, scopes] = [(); 3].map(|()| parts.next().unwrap_or_default());
         let scopes: Vec<_> = scopes.split(',').filter(|scope| !scope.is_empty()).collect();
         let may = scopes.iter().all(|scope| SCOPES.contains(scope));
