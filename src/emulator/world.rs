@@ -81,11 +81,15 @@ impl Default for ManagedIdentity {
 }
 
 impl World {
-    /// Whether a principal holds the role of [`World::role_actions`]: the workspace's does, and a user as set.
+    /// Whether a principal holds the roles of [`World::role_actions`] and [`World::data_actions`]: the workspace's does, so
+    /// does the managed identity, and the person as set.
     pub fn has_role(&self, object_id: &str) -> bool {
         let user = &self.sign_in.user;
-        object_id.eq_ignore_ascii_case(&self.principal_id)
-            || user.has_role && object_id.eq_ignore_ascii_case(&user.object_id)
+        let principals = [&self.principal_id, &self.managed_identity.object_id];
+        principals
+            .into_iter()
+            .chain(user.has_role.then_some(&user.object_id))
+            .any(|id| id.eq_ignore_ascii_case(object_id))
     }
 
     /// ARM resource id of the APIM service.

@@ -30,7 +30,8 @@ pub(super) fn resource(world: &World, name: &str) -> Option<Resource> {
     };
     match plain {
         ARM | ARM_CLASSIC => found(ARM, &[], &["user_impersonation"]),
-        key_vault::AUDIENCE => found(key_vault::AUDIENCE, &[], &["user_impersonation"]),
+        // As it was named: with a slash of its own it is another audience, which no vault takes.
+        key_vault::AUDIENCE => found(name, &[], &["user_impersonation"]),
         GRAPH | "https://graph.microsoft.com" => found(GRAPH, &[], &["User.Read"]),
         api if api == world.api_audience => found(api, &["Echo.Call"], &["Echo.Read"]),
         own if is_own(world, own) => found(own, &[], &["access_as_user"]),

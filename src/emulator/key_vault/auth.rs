@@ -87,16 +87,16 @@ fn check_times(claims: &Value, now: u64) -> Result<(), VaultError> {
 
 /// Checks that the caller holds the data action `action` on what `resource` names below the vault.
 ///
-/// The workspace's principal has what the world says, the operator everything, and nobody else anything.
+/// Those with a role have what the world says, the operator everything, and nobody else anything.
 pub(super) fn authorize(
     caller: &Caller,
     world: &World,
     action: &str,
     resource: &str,
 ) -> Result<(), VaultError> {
-    let is = |principal: &str| caller.object_id.eq_ignore_ascii_case(principal);
-    let assigned = is(&world.principal_id) && world.data_actions.iter().any(|known| covers(known, action));
-    if assigned || is(&world.operator_id) {
+    let assigned =
+        world.has_role(&caller.object_id) && world.data_actions.iter().any(|known| covers(known, action));
+    if assigned || caller.object_id.eq_ignore_ascii_case(&world.operator_id) {
         return Ok(());
     }
     let Caller { client, object_id, issuer } = caller;
