@@ -83,7 +83,7 @@ impl Emulator {
         let trust = || Trust::new(credentials.clone(), Box::new(Network::new(ca_file.clone())));
         let entra_keys = Arc::new(entra_keys);
         let federations = vec![assertions.saml.federation()];
-        let entra = Entra::new(world.clone(), entra_keys.clone(), trust(), federations);
+        let entra = Entra::new(world.clone(), entra_keys.clone(), trust(), federations.clone());
         let store = Arc::new(Store::new(world.key_delay));
         let vault = Arc::new(starter::stock(&world, clock::now())?);
         let (faults, journal) = (Arc::<Faults>::default(), Arc::<Journal>::default());
@@ -93,7 +93,8 @@ impl Emulator {
             latency: options.latency,
             connections: AtomicU64::new(0),
         });
-        let broker = Broker::new(world.clone(), store.clone(), entra_keys.clone(), trust());
+        let broker =
+            Broker::new(world.clone(), store.clone(), entra_keys.clone(), trust()).federated(federations);
         let thumbprints: Thumbprints = {
             let (world, vault) = (world.clone(), vault.clone());
             Arc::new(move || [world.partner_certificates.clone(), vault.thumbprints()].concat())

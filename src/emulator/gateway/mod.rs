@@ -33,7 +33,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use broker::Broker;
-use caller::Caller;
+use caller::{Caller, Subject};
 pub use certificate::{Thumbprint, Thumbprints, thumbprint};
 use http::Method;
 use rate::Limiter;
@@ -54,9 +54,13 @@ pub const API_ID: &str = "echo";
 /// Where the API is mounted that a client certificate opens: this path and all below it.
 pub const PARTNER_PATH: &str = "/partner";
 
+/// Where the API that takes workspaces' own id tokens is mounted.
+pub const WORKSPACE_PATH: &str = "/workspace";
+
 const STATUS: &str = "Gateway_Status";
 const ECHO: &str = "Echo_Call";
 const PARTNER: &str = "Partner_Call";
+const WORKSPACE: &str = "Workspace_Call";
 const NOT_FOUND: &str = "Gateway_OperationNotFound";
 
 type KeyLookup = dyn Fn(&str, SystemTime) -> Option<Holder> + Send + Sync;
@@ -143,6 +147,24 @@ impl Gateway {
         }
     }
 
+    /// What the gateway makes of a call of the API "workspace" at `now`: whoever is trusted by the broker opens it with an
+    /// id token, as the policy `validate-jwt` has it. Its words are those of
+    /// <https://learn.microsoft.com/azure/api-management/validate-jwt-policy>.
+    async fn call_workspace(&self, request: &Request, broker: &Broker, now: SystemTime) -> Response {
+        let token = request.bearer().filter(|token| !token.is_empty());
+        let Some(token) = token else { return answers::credential_refused("JWT not present.") };
+        match broker.workspace(token, now).await {
+            Ok(sub) => {
+                let subject = Subject { app_id: String::new(), sub, user: None };
+                self.serve(request, &Caller::Token(subject), now)
+            }
+            Err(why) => {
+                tracing::info!("the gateway refused an id token, which {why}");
+                answers::credential_refused("Invalid JWT.")
+            }
+        }
+    }
+
     fn admit_by_key(&self, key: &str, request: &Request, now: SystemTime) -> Result<Caller, Response> {
         let Some(holder) = (self.holder_of)(key, now) else {
             return Err(answers::key_invalid(&request.host));
@@ -196,13 +218,14 @@ impl Service for Gateway {
             broker::REVOKE_PATH if self.broker.is_some() => broker::REVOKE,
             _ if is_below(API_PATH) => ECHO,
             _ if is_below(PARTNER_PATH) => PARTNER,
+            _ if is_below(WORKSPACE_PATH) && self.broker.is_some() => WORKSPACE,
             // A gateway knows what to say to these, so they are not "not implemented".
             _ => NOT_FOUND,
         })
     }
 
     fn operations(&self) -> Vec<&'static str> {
-        vec![STATUS, ECHO, PARTNER, broker::TOKEN, broker::REVOKE, NOT_FOUND]
+        vec![STATUS, ECHO, PARTNER, WORKSPACE, broker::TOKEN, broker::REVOKE, NOT_FOUND]
     }
 
     async fn answer(&self, operation: &'static str, request: &Request) -> Response {
@@ -211,6 +234,7 @@ impl Service for Gateway {
             (STATUS, _) => Response::new(200, ""),
             (ECHO, _) => self.call(request, now),
             (PARTNER, _) => self.call_partner(request, now),
+            (WORKSPACE, Some(broker)) => self.call_workspace(request, broker, now).await,
             (broker::TOKEN, Some(broker)) => broker.exchange(request, now).await,
             (broker::REVOKE, Some(broker)) => broker.revoke(request, now),
             _ => answers::not_found(),

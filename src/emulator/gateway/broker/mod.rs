@@ -22,7 +22,9 @@ mod tests;
 use super::SignatureCheck;
 use crate::{
     emulator::{
+        issuer::ENTRA_AUDIENCE,
         jwt::{self, SigningKey},
+        saml::Federation,
         store::{Expect, State, Store, Subscription},
         trust::Trust,
         wire::{Request, Response},
@@ -41,7 +43,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
-use subject::Proof;
+use subject::{Check, Proof};
 
 /// Where all of the broker is mounted.
 pub const PATH: &str = "/broker";
@@ -67,6 +69,7 @@ pub struct Broker {
     store: Arc<Store>,
     trust: Trust,
     verify: Box<SignatureCheck>,
+    federations: Vec<Federation>,
     replays: Mutex<Replays>,
     ledger: Mutex<Ledger>,
 }
@@ -89,7 +92,33 @@ impl Broker {
         verify: Box<SignatureCheck>,
         trust: Trust,
     ) -> Self {
-        Self { world, store, trust, verify, replays: Mutex::default(), ledger: Mutex::default() }
+        Self {
+            world,
+            store,
+            trust,
+            verify,
+            federations: Vec::new(),
+            replays: Mutex::default(),
+            ledger: Mutex::default(),
+        }
+    }
+
+    /// Takes the assertions of these identity providers too.
+    #[must_use]
+    pub(in crate::emulator) fn federated(mut self, federations: Vec<Federation>) -> Self {
+        self.federations = federations;
+        self
+    }
+
+    /// What the API "workspace" makes of a call: its policy `validate-jwt` takes the id tokens of the issuers that are
+    /// trusted here, for the API's audience or for Entra's. The token's subject, or why it is refused, for the log.
+    pub(super) async fn workspace(&self, token: &str, now: SystemTime) -> Result<String, String> {
+        let audiences = [self.world.api_audience.as_str(), ENTRA_AUDIENCE];
+        self.check().id_token(token, &audiences, now).await.map(|proof| proof.subject)
+    }
+
+    fn check(&self) -> Check<'_> {
+        Check { world: &self.world, trust: &self.trust, verify: &self.verify, federations: &self.federations }
     }
 
     /// Answers at the token endpoint.
@@ -192,10 +221,7 @@ impl Broker {
             (None, None) => Ok(None),
             (None, Some(_)) => Err(Refusal::missing(name)),
             (Some(_), None) => Err(Refusal::missing(kind)),
-            (Some(token), Some(uri)) => {
-                let check = subject::Check { world: &self.world, trust: &self.trust, verify: &self.verify };
-                check.token(name, token, uri, now).await.map(Some)
-            }
+            (Some(token), Some(uri)) => self.check().token(name, token, uri, now).await.map(Some),
         }
     }
 

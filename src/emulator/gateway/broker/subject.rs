@@ -4,12 +4,15 @@ use super::Refusal;
 use crate::{
     clock,
     emulator::{
+        entra,
         gateway::{SignatureCheck, token},
         jwt::{self, Verified},
+        saml::{self, Expected, Federation},
         trust::{Distrust, Trust},
         world::World,
     },
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 use std::time::SystemTime;
 
@@ -41,6 +44,7 @@ pub(super) struct Check<'a> {
     pub(super) world: &'a World,
     pub(super) trust: &'a Trust,
     pub(super) verify: &'a SignatureCheck,
+    pub(super) federations: &'a [Federation],
 }
 
 impl Check<'_> {
@@ -53,16 +57,22 @@ impl Check<'_> {
         now: SystemTime,
     ) -> Result<Proof, Refusal> {
         match uri.strip_prefix("urn:ietf:params:oauth:token-type:") {
-            Some("jwt" | "id_token") => self.id_token(token, now).await,
+            Some("jwt" | "id_token") => self.id_token(token, &[&self.world.broker_audience], now).await,
             Some("access_token") => self.access_token(token, now),
-            Some("saml1" | "saml2") => return Err(Refusal::not_implemented("SAML assertions at the broker")),
+            Some("saml2") => self.assertion(token, now),
+            Some("saml1") => return Err(Refusal::not_implemented("SAML 1.1 assertions at the broker")),
             _ => Err(format!("of type {uri} is not taken here")),
         }
         .map_err(|why| Refusal::invalid_request(format!("the {name} {why}")))
     }
 
-    /// A workspace's id token for the broker, of an issuer that Entra trusts too. Error: a predicate.
-    async fn id_token(&self, token: &str, now: SystemTime) -> Result<Proof, String> {
+    /// A workspace's id token for one of these audiences, of an issuer that Entra trusts too. Error: a predicate.
+    pub(super) async fn id_token(
+        &self,
+        token: &str,
+        audiences: &[&str],
+        now: SystemTime,
+    ) -> Result<Proof, String> {
         let malformed = || "is no JWT".to_owned();
         let unverified = jwt::peek(token).map_err(|_| malformed())?.claims;
         let text = |name: &str| unverified[name].as_str().ok_or_else(malformed);
@@ -80,7 +90,7 @@ impl Check<'_> {
                 Distrust::Malformed => malformed(),
                 Distrust::Signature => "has a wrong signature".to_owned(),
             })?;
-        check_claims(&claims, &self.world.broker_audience, now)?;
+        check_claims(&claims, audiences, now)?;
         let first = |names: &[&str]| names.iter().find_map(|name| claims[*name].as_str());
         Ok(Proof {
             subject: subject.to_owned(),
@@ -88,6 +98,22 @@ impl Check<'_> {
             user: first(&["creator_email", "email"]).map(str::to_owned),
             is_user: false,
         })
+    }
+
+    /// A SAML 2.0 assertion in base64url (RFC 8693, 3) of the identity provider that Entra is federated with; the broker is
+    /// another of its relying parties, but takes those for Entra too. Error: a predicate.
+    fn assertion(&self, token: &str, now: SystemTime) -> Result<Proof, String> {
+        let xml = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).ok();
+        let xml = xml.and_then(|bytes| String::from_utf8(bytes).ok());
+        let xml = xml.ok_or_else(|| "is not base64url of a text".to_owned())?;
+        let expected = Expected {
+            audiences: &[&self.world.broker_audience, entra::SAML_AUDIENCE],
+            recipients: &[entra::SAML_RECIPIENT],
+        };
+        let assertion = saml::verify(&xml, self.federations, &expected, now)
+            .map_err(|invalid| format!("is refused: {invalid:?}"))?;
+        let user = assertion.attribute(saml::UPN).unwrap_or(&assertion.name_id).to_owned();
+        Ok(Proof { subject: user.clone(), workspace: user.clone(), user: Some(user), is_user: true })
     }
 
     /// An Entra token for the API, as the API itself would take it. Error: a predicate.
@@ -104,13 +130,14 @@ impl Check<'_> {
 }
 
 /// Audience and time of a token whose signature holds. Error: a predicate.
-fn check_claims(claims: &Value, audience: &str, now: SystemTime) -> Result<(), String> {
+fn check_claims(claims: &Value, audiences: &[&str], now: SystemTime) -> Result<(), String> {
+    let is_ours = |entry: &Value| audiences.iter().any(|audience| entry == audience);
     let is_for_us = match &claims["aud"] {
-        Value::Array(list) => list.iter().any(|entry| entry == audience),
-        one => one == audience,
+        Value::Array(list) => list.iter().any(is_ours),
+        one => is_ours(one),
     };
     if !is_for_us {
-        return Err(format!("is not for {audience}"));
+        return Err(format!("is not for {}", audiences.join(" or ")));
     }
     let now = clock::unix(now);
     if claims["exp"].as_u64().is_none_or(|end| end <= now) {
