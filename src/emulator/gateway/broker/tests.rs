@@ -160,7 +160,8 @@ async fn all_that_may_be_asked_for_is_granted() {
 #[tokio::test]
 async fn each_flaw_has_its_error() {
     let bench = bench(Vec::new());
-    let saml = "urn:ietf:params:oauth:token-type:saml2";
+    let [saml, older_saml] =
+        ["saml2", "saml1"].map(|kind| format!("urn:ietf:params:oauth:token-type:{kind}"));
     let refresh = "urn:ietf:params:oauth:token-type:refresh_token";
     for (changes, status, error, word) in [
         (&[("grant_type", "")][..], 400, "invalid_request", "grant_type is missing"),
@@ -174,7 +175,8 @@ async fn each_flaw_has_its_error() {
             "subject_token is missing",
         ),
         (&[("subject_token_type", refresh)], 400, "invalid_request", "is not taken here"),
-        (&[("subject_token_type", saml)], 501, "invalid_request", "SAML"),
+        (&[("subject_token_type", &saml)], 400, "invalid_request", "is not base64url of a text"),
+        (&[("subject_token_type", &older_saml)], 501, "invalid_request", "SAML 1.1"),
         (&[("subject_token_type", ACCESS_TOKEN)], 400, "invalid_request", "TokenSignatureInvalid"),
         (&[("actor_token", "good")], 400, "invalid_request", "actor_token_type is missing"),
         (&[("actor_token_type", ACCESS_TOKEN)], 400, "invalid_request", "actor_token is missing"),
