@@ -23,7 +23,7 @@ pub mod on_behalf_of;
 pub(crate) mod proof;
 pub mod saml_bearer;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod token_exchange;
 
 use crate::{

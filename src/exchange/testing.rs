@@ -11,21 +11,21 @@ use serde_json::json;
 use std::sync::{Arc, Mutex};
 
 /// What an identity shows.
-pub(super) enum Shows {
+pub(crate) enum Shows {
     IdToken,
     Saml(&'static str),
     Session(Actor),
 }
 
 /// An identity, and what was wanted of it: audience and scope.
-pub(super) struct Identity {
+pub(crate) struct Identity {
     shows: Shows,
     sub: &'static str,
-    pub(super) wanted: Mutex<Vec<(String, Option<String>)>>,
+    pub(crate) wanted: Mutex<Vec<(String, Option<String>)>>,
 }
 
 /// An identity with this subject.
-pub(super) fn identity(sub: &'static str, shows: Shows) -> Arc<Identity> {
+pub(crate) fn identity(sub: &'static str, shows: Shows) -> Arc<Identity> {
     Arc::new(Identity { shows, sub, wanted: Mutex::default() })
 }
 
@@ -53,12 +53,12 @@ impl IdentitySource for Identity {
 }
 
 /// The parameters of a request, in order.
-pub(super) fn form(seen: &Seen) -> Vec<(String, String)> {
+pub(crate) fn form(seen: &Seen) -> Vec<(String, String)> {
     url::form_urlencoded::parse(seen.body.as_bytes()).into_owned().collect()
 }
 
 /// One of them, which is there once.
-pub(super) fn field(seen: &Seen, name: &str) -> Option<String> {
+pub(crate) fn field(seen: &Seen, name: &str) -> Option<String> {
     let mut values = form(seen).into_iter().filter(|(found, _)| found == name).map(|(_, value)| value);
     let value = values.next();
     assert_eq!(values.next(), None, "{name} comes twice");
