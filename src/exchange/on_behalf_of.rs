@@ -52,6 +52,7 @@ impl Exchange for OnBehalfOf {
             Error::new(Class::Config, "Entra issues no token without a scope")
                 .fix("set the credential's scope, such as api://orders/.default")
         })?;
+        self.http.warm(&entra.authority).await;
         let want = Want { audience: &entra.audience, scope: Some(&self.config.assertion_scope) };
         let (subject, proof) = prove(&*self.person, &want).await?;
         let Proof::Session { token: person, .. } = proof else {

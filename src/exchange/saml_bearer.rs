@@ -62,6 +62,7 @@ impl Exchange for SamlBearer {
     /// One assertion, one POST. The assertion is asked for with the token endpoint as its audience, which RFC 7522 (3)
     /// has servers accept.
     async fn exchange(&self, scope: Option<&str>) -> Result<AccessToken> {
+        self.server.warm().await;
         let want = Want { audience: self.server.endpoint().as_str(), scope: None };
         let (subject, proof) = prove(&*self.identity, &want).await?;
         let Proof::Saml(assertion) = proof else {

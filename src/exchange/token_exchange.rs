@@ -113,6 +113,7 @@ impl Exchange for TokenExchange {
     /// A fresh subject token, an actor's where one is configured, and one POST.
     async fn exchange(&self, scope: Option<&str>) -> Result<AccessToken> {
         let config = &self.config;
+        self.server.warm().await;
         let (subject, token) = self.presented(&*self.identity).await?;
         let actor = match &self.actor {
             Some(actor) => Some(self.presented(&**actor).await?.1),

@@ -16,6 +16,8 @@ pub mod subscription_key;
 pub mod verdict;
 #[cfg(test)]
 mod wire_tests;
+#[cfg(test)]
+mod wiring_tests;
 
 use crate::{
     config::{Config, Method, Target},

@@ -74,7 +74,7 @@ fn saml_bearer(code: u32, presented: &Presented) -> Option<Known> {
                 "{ONLY_AD_FS}; its issuer, {issuer}, has to be the issuer URI of one of the tenant's federated domains"
             ),
         ),
-        50_006 | 50_008 | 50_013 | 70_004 | 5_000_819 => (
+        50_006 | 50_008 | 50_013 | 5_000_819 => (
             Denied,
             format!(
                 "{ONLY_AD_FS}; check its signature, its time and its audience (urn:federation:MicrosoftOnline)"

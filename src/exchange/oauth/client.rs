@@ -40,6 +40,13 @@ impl Identified {
         self.config.id.as_deref()
     }
 
+    /// Opens a connection to `url` for the next request. Not with mutual TLS, where files come first.
+    pub(super) async fn warm(&self, url: &Url) {
+        if !matches!(self.config.auth, ClientAuth::Mtls { .. }) {
+            self.plain.warm(url).await;
+        }
+    }
+
     /// Gets ready for one request. `audience` is the token endpoint, for whichever endpoint the request is (RFC 7523, 3).
     ///
     /// Errors: the files cannot be used (`Config`).

@@ -69,7 +69,8 @@ impl Granted {
     ) -> Result<Self, &'static str> {
         let body: Body = serde_json::from_slice(answer.body()).map_err(|_| "it is not a token answer")?;
         let bearer = body.token_type.eq_ignore_ascii_case("Bearer");
-        if !bearer && !(expected.other_than_bearer && body.token_type.eq_ignore_ascii_case("N_A")) {
+        let is_other = expected.other_than_bearer && body.token_type.eq_ignore_ascii_case("N_A");
+        if !bearer && !is_other {
             return Err(if expected.other_than_bearer {
                 "its token_type is neither Bearer nor N_A"
             } else {

@@ -51,6 +51,11 @@ impl Server {
         &self.endpoint
     }
 
+    /// Lets the connection be opened while others still work on the subject token.
+    pub(super) async fn warm(&self) {
+        self.client.warm(&self.endpoint).await;
+    }
+
     /// Asks for a token, once. `claims` are those of the subject token, for errors.
     ///
     /// Errors: those of the connection, the server's refusal, or that its answer holds no token that is `expected`.
