@@ -3,12 +3,15 @@
 //! A new source is one file with a [`TokenSource`] (or, where it gives something else than an id token, an
 //! [`IdentitySource`]), one line in [`select`], and its name in [`crate::config::Source`].
 
+pub mod azd;
+pub mod azure_cli;
 pub mod buildkite;
 mod checks;
 pub mod circleci;
 pub mod claims;
 pub mod cli;
 pub mod command;
+pub mod developer_cli;
 pub mod env;
 pub mod file;
 pub mod github_actions;
