@@ -22,6 +22,7 @@ mod prebuild;
 mod process;
 mod read;
 mod refusal;
+pub mod saml;
 pub mod select;
 #[cfg(test)]
 pub(crate) mod testing;

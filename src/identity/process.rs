@@ -220,7 +220,7 @@ fn said(error: Error, tail: &[u8]) -> Error {
 }
 
 /// The program as messages name it; its arguments may be long, and are in the configuration.
-fn shown(program: &str) -> String {
+pub(super) fn shown(program: &str) -> String {
     answer::printable(program, LINE)
 }
 
