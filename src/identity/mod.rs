@@ -17,6 +17,7 @@ pub mod file;
 pub mod github_actions;
 pub mod gitlab;
 pub mod gitpod;
+pub mod managed_identity;
 pub mod ona;
 mod prebuild;
 mod process;

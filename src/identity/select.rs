@@ -45,7 +45,7 @@ fn one(source: Source, config: &Identity, http: &Client, runner: &Runner) -> Box
         Source::File => checked(File::new(config.token_file.clone())),
         Source::Env => checked(Env::new(variable(ID_TOKEN_VARIABLE), runner.lookup)),
         Source::Ona => checked(Ona::new(config.url.as_ref(), config.bearer_file.clone(), http, runner)),
-        Source::Gitpod => checked(Gitpod::new(runner)),
+        Source::Gitpod => checked(Gitpod::new(config.url.as_ref(), http, runner)),
         Source::GithubActions => checked(GitHubActions::new(runner, http)),
         Source::Gitlab => checked(GitLab::new(variable(GITLAB_VARIABLE), runner)),
         Source::Buildkite => checked(Buildkite::new(runner)),
@@ -122,7 +122,7 @@ mod tests {
             tenant_id: None,
             client_id: None,
             authority: "https://127.0.0.1:1/".parse().unwrap(),
-            imds_url: "http://127.0.0.1:1/".parse().unwrap(),
+            imds_url: None,
         };
         let lookup: Lookup = Arc::new(move |name| variable.clone().filter(|_| name == "ID"));
         source(&config, &Client::new(&Options::default()).unwrap(), &lookup, Duration::from_mins(1))
