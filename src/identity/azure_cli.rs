@@ -61,8 +61,9 @@ impl Tool for Az {
         let expires_at = match printed.expires_on {
             Some(seconds) => clock::from_unix(seconds),
             None => {
-                let (claims, _) = claims::of_access_token(token.expose())
-                    .ok_or("it has no expires_on, which az has from 2.54 on, and the token does not say it")?;
+                let (claims, _) = claims::of_access_token(token.expose()).ok_or(
+                    "it has no expires_on, which az has from 2.54 on, and the token does not say it",
+                )?;
                 claims.exp
             }
         };

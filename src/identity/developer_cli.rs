@@ -115,8 +115,9 @@ impl<T: Tool> DeveloperCli<T> {
             let _turn = self.turn.lock().await;
             process::run(program, &arguments, &ACCESS_TOKEN, deadline).await?
         };
-        let printed =
-            ended.text(&ACCESS_TOKEN).map_err(|error| explained::<T>(error, &ended.stderr(), &self.login(scope)))?;
+        let printed = ended
+            .text(&ACCESS_TOKEN)
+            .map_err(|error| explained::<T>(error, &ended.stderr(), &self.login(scope)))?;
         let Found { token, expires_at } = T::read(printed).map_err(|why| {
             Error::new(Class::Config, format!("the output of {} holds no access token", T::PROGRAM))
                 .why(why)
@@ -189,17 +190,17 @@ fn explained<T: Tool>(error: Error, stderr: &str, login: &str) -> Error {
             .fix("use identity.source = \"managed-identity\", which asks the machine itself");
     }
     if says("AADSTS65001") || says("AADSTS65002") {
-        return denied(error, format!("Entra gives {program} no token for this API"))
-            .fix(format!(
-                "let the API pre-authorise {program} (Expose an API, Authorized client applications), or use \
+        return denied(error, format!("Entra gives {program} no token for this API")).fix(format!(
+            "let the API pre-authorise {program} (Expose an API, Authorized client applications), or use \
                  identity.source = \"device-code\" with an application of yours"
-            ));
+        ));
     }
     if says("AADSTS500011") || says("AADSTS650057") {
         return denied(error, format!("Entra does not know the API that {program} asked for"))
             .fix("check the credential's scope and the tenant");
     }
-    let signs = ["AADSTS", "az login", "azd auth login", "reauthentication required", "No subscription found"];
+    let signs =
+        ["AADSTS", "az login", "azd auth login", "reauthentication required", "No subscription found"];
     if signs.iter().any(|sign| says(sign)) {
         return denied(error, format!("the session of {program} has ended, or does not reach this API"))
             .fix(format!("run: {login}"));

@@ -74,12 +74,15 @@ impl Gitpod {
     fn host(&self) -> Result<String> {
         let Some(text) = self.runner.variable(HOST) else {
             return Err(Error::new(Class::Config, "Gitpod Classic gives no id token: gp is not on the PATH")
-                .why(format!("{MARK} says that this is Gitpod Classic, and without {HOST} its API is not known"))
+                .why(format!(
+                    "{MARK} says that this is Gitpod Classic, and without {HOST} its API is not known"
+                ))
                 .fix(GP));
         };
         let text = if text.contains("://") { text } else { format!("https://{text}") };
         let url = Url::parse(&text).ok().filter(|url| url.scheme() == "https");
-        let host = url.and_then(|url| Some(url[url::Position::BeforeHost..url::Position::AfterPort].to_owned()));
+        let host =
+            url.and_then(|url| Some(url[url::Position::BeforeHost..url::Position::AfterPort].to_owned()));
         host.filter(|host| !host.is_empty()).ok_or_else(|| {
             Error::new(Class::Config, format!("the variable {HOST} holds no host"))
                 .fix("leave it as Gitpod set it, such as https://gitpod.io")

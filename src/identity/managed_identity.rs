@@ -25,7 +25,11 @@ use ::http::{HeaderValue, Request, StatusCode};
 use answer::Granted;
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::{path::PathBuf, sync::LazyLock, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::LazyLock,
+    time::Duration,
+};
 use tokio::{net::TcpStream, time::timeout};
 use url::Url;
 use zeroize::Zeroizing;
@@ -39,7 +43,7 @@ static USUAL: LazyLock<Url> =
 
 /// Where the firmware says whose machine it is, and what Azure's says:
 /// <https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service#frequently-asked-questions>.
-const ASSET_TAG: &str = "/sys/class/dmi/id/chassis_asset_tag";
+pub(super) const ASSET_TAG: &str = "/sys/class/dmi/id/chassis_asset_tag";
 const AZURES: &str = "7783-7084-3265-9085-8269-3286-77";
 
 /// The service is on this very host and answers the handshake at once, or is not there: elsewhere its address mostly leads
@@ -70,14 +74,21 @@ struct Service {
 }
 
 impl ManagedIdentity {
-    /// The source with the settings of `config`. `named`: it is asked for by name, not looked for by `auto`.
-    pub fn new(config: &Identity, named: bool, http: client::Client, runner: Runner) -> Self {
+    /// The source with the settings of `config`. `named`: it is asked for by name; else `auto` looks for it, in the file
+    /// `asset_tag` too.
+    pub fn new(
+        config: &Identity,
+        named: bool,
+        asset_tag: &Path,
+        http: client::Client,
+        runner: Runner,
+    ) -> Self {
         Self {
             imds: config.imds_url.clone(),
             client_id: config.client_id.clone(),
             federated: config.audience.is_some(),
             named,
-            asset_tag: ASSET_TAG.into(),
+            asset_tag: asset_tag.to_owned(),
             runner,
             http,
         }
@@ -133,7 +144,8 @@ impl ManagedIdentity {
             .header(service.header.0, &service.header.1)
             .body(Bytes::new())
             .map_err(|error| {
-                let error = Error::new(Class::Config, "the metadata service cannot be asked").why(error.to_string());
+                let error =
+                    Error::new(Class::Config, "the metadata service cannot be asked").why(error.to_string());
                 Miss::Broken(error.fix("check identity.imds_url and the credential's scope"))
             })?;
         reach(&url).await.map_err(Miss::Broken)?;

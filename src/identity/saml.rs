@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     clock,
+    config::Identity,
     error::{Class, Error, Result},
 };
 pub use assertion::{Assertion, parse};
@@ -39,15 +40,11 @@ pub struct Saml {
 }
 
 impl Saml {
-    /// The source for the file at `file`; without one, what `argv`, a program and its arguments, prints within `deadline`.
-    /// An `audience` that was set is looked for in it.
-    pub fn new(
-        file: Option<PathBuf>,
-        argv: Option<Vec<String>>,
-        audience: Option<String>,
-        deadline: Duration,
-    ) -> Self {
-        Self { file, argv, audience, deadline }
+    /// The source for `assertion_file`; without one, what `command` prints within `deadline`. An `audience` that is set is
+    /// looked for in it.
+    pub fn new(config: &Identity, deadline: Duration) -> Self {
+        let (file, argv) = (config.assertion_file.clone(), config.command.clone());
+        Self { file, argv, audience: config.audience.clone(), deadline }
     }
 
     async fn assertion(&self, audience: &str) -> Result<Assertion, Miss> {
@@ -67,7 +64,9 @@ impl Saml {
         };
         let ended = process::run(program, arguments, &ASSERTION, self.deadline).await;
         ended
-            .and_then(|ended| read(ended.text(&ASSERTION)?, &format!("the output of {}", process::shown(program))))
+            .and_then(|ended| {
+                read(ended.text(&ASSERTION)?, &format!("the output of {}", process::shown(program)))
+            })
             .map_err(Miss::Broken)
     }
 }
@@ -90,7 +89,9 @@ impl IdentitySource for Saml {
 /// Takes `text` for an assertion. `whence` says where it comes from, for the error.
 fn read(text: &str, whence: &str) -> Result<Assertion> {
     if text.trim().is_empty() {
-        return Err(Error::new(Class::Config, format!("{whence} is empty")).fix("it should hold a SAML assertion"));
+        return Err(
+            Error::new(Class::Config, format!("{whence} is empty")).fix("it should hold a SAML assertion")
+        );
     }
     parse(text).map_err(|why| {
         Error::new(Class::Config, format!("{whence} is not a SAML assertion"))
@@ -103,19 +104,24 @@ fn read(text: &str, whence: &str) -> Result<Assertion> {
 /// so what id tokens are asked for says nothing here.
 fn check(assertion: &Assertion, audience: Option<&str>, now: SystemTime) -> Result<()> {
     let claims = &assertion.claims;
-    let bad = |what: &str, why: String| Error::new(Class::Config, format!("the SAML assertion {what}")).why(why);
+    let bad =
+        |what: &str, why: String| Error::new(Class::Config, format!("the SAML assertion {what}")).why(why);
     let ours = clock::rfc3339(now);
     if claims.exp <= now {
         let ended = clock::rfc3339(claims.exp);
-        return Err(bad("has expired", format!("it was good until {ended}, and this machine's clock says {ours}"))
-            .fix("see why nobody issues a fresh one, or set this machine's clock"));
+        return Err(bad(
+            "has expired",
+            format!("it was good until {ended}, and this machine's clock says {ours}"),
+        )
+        .fix("see why nobody issues a fresh one, or set this machine's clock"));
     }
     if let Some(begin) = assertion.not_before.filter(|begin| *begin > now + SKEW) {
         let begin = clock::rfc3339(begin);
-        return Err(
-            bad("is not good yet", format!("it is good from {begin}, and this machine's clock says {ours}"))
-                .fix("set this machine's clock, or the issuer's"),
-        );
+        return Err(bad(
+            "is not good yet",
+            format!("it is good from {begin}, and this machine's clock says {ours}"),
+        )
+        .fix("set this machine's clock, or the issuer's"));
     }
     if let Some(audience) = audience.filter(|wanted| !claims.aud.iter().any(|found| found == wanted)) {
         return Err(bad("is for another audience", format!("found {:?}, wanted {audience:?}", claims.aud))

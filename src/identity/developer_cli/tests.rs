@@ -12,7 +12,8 @@ const WANT: Want<'_> = Want { audience: "a", scope: Some("api://orders/.default"
 fn home(script: &str) -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir(home.path().join(".azure")).unwrap();
-    std::fs::write(home.path().join(".azure/azureProfile.json"), "\u{feff}{\"subscriptions\": [{}]}").unwrap();
+    std::fs::write(home.path().join(".azure/azureProfile.json"), "\u{feff}{\"subscriptions\": [{}]}")
+        .unwrap();
     stand_in(home.path(), "az", script);
     home
 }
@@ -28,7 +29,8 @@ fn answer(claims: &Value) -> String {
 
 #[tokio::test]
 async fn a_session_with_the_arguments_that_az_wants() {
-    let claims = json!({"iss": "i", "sub": "s", "aud": "a", "exp": 1, "scp": "x", "upn": "jane@acme.example"});
+    let claims =
+        json!({"iss": "i", "sub": "s", "aud": "a", "exp": 1, "scp": "x", "upn": "jane@acme.example"});
     let wanted = "account get-access-token --output json --scope api://orders/.default --tenant contoso.com";
     let home = home(&format!("[ \"$*\" = '{wanted}' ] && echo '{}'", answer(&claims)));
     let proven = source(home.path(), Some("contoso.com")).prove(&WANT).await;
@@ -93,7 +95,11 @@ async fn what_az_says_in_words_that_help() {
     let login = "run: az login --tenant contoso.com --scope api://orders/.default";
     let cases = [
         ("Please run 'az login' to setup account.", Class::Denied, login),
-        ("AADSTS70043: The refresh token has expired.\nTrace ID: 1\nTimestamp: 2\nx\ny", Class::Denied, login),
+        (
+            "AADSTS70043: The refresh token has expired.\nTrace ID: 1\nTimestamp: 2\nx\ny",
+            Class::Denied,
+            login,
+        ),
         ("AADSTS65001: not consented", Class::Denied, "let the API pre-authorise az"),
         ("AADSTS500011: no such resource", Class::Denied, "check the credential's scope"),
         ("Tenant shouldn't be specified for MSI account", Class::Denied, "managed-identity"),

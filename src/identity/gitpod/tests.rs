@@ -41,7 +41,9 @@ async fn supervisor(status: u16, body: &'static str) -> String {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {}
+            while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|read| read > 0)
+            {
+            }
             let asked = b"GET /_supervisor/v1/token/gitpod/gitpod.example/function:getWorkspace HTTP/1.1";
             let status = if head.starts_with(asked) { status } else { 404 };
             let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
@@ -81,8 +83,18 @@ async fn what_can_go_wrong_there() {
     let nonsense = supervisor(200, "<html>").await;
     for (host, address, class, words) in [
         ("gitpod.example", &good, Class::Denied, "127.0.0.1 refused to give an id token (401)"),
-        ("gitpod.example", &bad, Class::Config, "supervisor refused the request for an id token (404): no token available"),
-        ("gitpod.example", &nonsense, Class::Unavailable, "supervisor answered something that holds no token"),
+        (
+            "gitpod.example",
+            &bad,
+            Class::Config,
+            "supervisor refused the request for an id token (404): no token available",
+        ),
+        (
+            "gitpod.example",
+            &nonsense,
+            Class::Unavailable,
+            "supervisor answered something that holds no token",
+        ),
         ("http://gitpod.example", &good, Class::Config, "GITPOD_HOST holds no host"),
     ] {
         let variables = [(MARK, "acme-1"), (HOST, host), (SUPERVISOR, address.as_str())];

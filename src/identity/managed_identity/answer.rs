@@ -37,7 +37,8 @@ impl Granted {
                 .why(format!("{why}; {}", outline(answer)))
                 .fix("check identity.imds_url, and whether a proxy stands between")
         };
-        let body: Body = serde_json::from_slice(answer.body()).map_err(|_| bad("it is not a token answer"))?;
+        let body: Body =
+            serde_json::from_slice(answer.body()).map_err(|_| bad("it is not a token answer"))?;
         let token = Secret::new(body.access_token);
         if token.expose().is_empty() {
             return Err(bad("its access_token is empty"));
@@ -47,7 +48,8 @@ impl Granted {
             Some(clock::from_unix(clock::unix(asked_at).saturating_add(seconds)))
         };
         let expires_at = body.expires_on.as_ref().and_then(number).map(clock::from_unix);
-        let expires_at = expires_at.or_else(|| after(body.expires_in)).ok_or_else(|| bad("it does not say its end"))?;
+        let expires_at =
+            expires_at.or_else(|| after(body.expires_in)).ok_or_else(|| bad("it does not say its end"))?;
         if expires_at <= asked_at {
             return Err(bad("its token has expired, if this machine's clock is right"));
         }
@@ -105,7 +107,9 @@ pub(super) fn refusal(
         408 | 429 => error(Class::TryAgain, "the metadata service wants fewer requests").fix(again),
         410 => {
             let asked = retry_after(answer.headers(), now).or(Some(UPDATE));
-            return error(Class::Unavailable, "the metadata service is being updated").fix(again).retry_after(asked);
+            return error(Class::Unavailable, "the metadata service is being updated")
+                .fix(again)
+                .retry_after(asked);
         }
         300..=499 => error(Class::Config, "the metadata service refused the request for a token")
             .fix("check identity.imds_url, identity.client_id and the credential's scope"),

@@ -5,9 +5,7 @@ use crate::{
 };
 use ::http::Response;
 use serde_json::{Value, json};
-use std::{
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const WANT: Want<'_> = Want { audience: "api://AzureADTokenExchange", scope: Some("api://orders/.default") };
@@ -22,7 +20,9 @@ async fn service(status: u16, body: String) -> (Url, Arc<Mutex<Vec<String>>>) {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {}
+            while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|read| read > 0)
+            {
+            }
             if head.is_empty() {
                 // Somebody looked whether anybody is here.
                 continue;
@@ -50,7 +50,9 @@ fn source(imds: Option<&Url>, variables: &[(&str, &str)]) -> ManagedIdentity {
 }
 
 fn token() -> String {
-    jwt(&json!({"iss": "https://sts.windows.net/t/", "sub": "oid", "aud": "fb60f99c", "exp": 9_999_999_999_u64}))
+    jwt(
+        &json!({"iss": "https://sts.windows.net/t/", "sub": "oid", "aud": "fb60f99c", "exp": 9_999_999_999_u64}),
+    )
 }
 
 fn granted() -> String {
@@ -71,7 +73,8 @@ async fn the_machines_session() {
     let Proof::Session { token: found, expires_at, .. } = proof else { panic!("no session") };
     assert_eq!((found.expose(), clock::unix(expires_at)), (token().as_str(), 9_999_999_999));
     let head = line(&asked);
-    let path = "GET /metadata/identity/oauth2/token?api-version=2018-02-01&resource=api%3A%2F%2Forders HTTP/1.1";
+    let path =
+        "GET /metadata/identity/oauth2/token?api-version=2018-02-01&resource=api%3A%2F%2Forders HTTP/1.1";
     assert!(head.starts_with(path) && head.contains("metadata: true\r\n"), "{head}");
 }
 
@@ -79,7 +82,8 @@ async fn the_machines_session() {
 async fn an_assertion_where_an_audience_is_set_or_only_an_id_token_will_do() {
     for (federated, scope) in [(true, WANT.scope), (false, None)] {
         let (url, asked) = service(200, granted()).await;
-        let source = ManagedIdentity { federated, client_id: Some("c".to_owned()), ..source(Some(&url), &[]) };
+        let source =
+            ManagedIdentity { federated, client_id: Some("c".to_owned()), ..source(Some(&url), &[]) };
         let (_, proof) =
             source.prove(&Want { scope, ..WANT }).await.map_err(|miss| miss.into_error("m")).unwrap();
         assert!(matches!(proof, Proof::IdToken(found) if found.expose() == token()));
@@ -116,7 +120,9 @@ async fn auto_asks_no_network_whether_it_is_here() {
     std::fs::write(&tag, format!("{AZURES}\n")).unwrap();
     let url = looked_for(&[]).await.map_err(|_| "not here").unwrap();
     assert_eq!(url, "http://169.254.169.254/metadata/identity/oauth2/token");
-    assert!(not_here(looked_for(&[(ENDPOINT, "http://localhost:40342/x")]).await).contains("IDENTITY_HEADER"));
+    assert!(
+        not_here(looked_for(&[(ENDPOINT, "http://localhost:40342/x")]).await).contains("IDENTITY_HEADER")
+    );
 }
 
 #[tokio::test]
@@ -135,10 +141,7 @@ async fn a_machine_of_azures_without_an_identity_is_none() {
 async fn nobody_there_and_scopes_that_are_none() {
     let nobody: Url = "http://127.0.0.1:1/".parse().unwrap();
     let error = broken(source(Some(&nobody), &[]).prove(&WANT).await);
-    assert_eq!(
-        (error.class, &*error.what),
-        (Class::Unavailable, "no metadata service is at 127.0.0.1:1")
-    );
+    assert_eq!((error.class, &*error.what), (Class::Unavailable, "no metadata service is at 127.0.0.1:1"));
     for scope in ["api://orders/Read", "/.default", ""] {
         assert_eq!(resource(scope).unwrap_err().class, Class::Config, "{scope}");
     }
@@ -153,8 +156,18 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &Value) -> Response<Bytes
 fn each_refusal_by_its_documentation() {
     let now = clock::from_unix(1_000);
     for (status, body, class, words) in [
-        (400, json!({"error_description": "AADSTS500011: no such resource"}), Class::Config, "the resource api://x"),
-        (400, json!({"error_description": "Multiple user assigned identities exist"}), Class::Config, "several"),
+        (
+            400,
+            json!({"error_description": "AADSTS500011: no such resource"}),
+            Class::Config,
+            "the resource api://x",
+        ),
+        (
+            400,
+            json!({"error_description": "Multiple user assigned identities exist"}),
+            Class::Config,
+            "several",
+        ),
         (403, json!({"error": "forbidden"}), Class::Denied, "container platforms block it"),
         (404, json!({}), Class::Unavailable, "at the moment"),
         (429, json!({"error": "too many"}), Class::TryAgain, "fewer requests"),
@@ -177,7 +190,10 @@ fn answers_that_are_tokens() {
         let granted = Granted::read(&answer(200, &[], &body), now);
         granted.map(|granted| (clock::unix(granted.expires_at), granted.refresh_at.map(clock::unix)))
     };
-    assert_eq!(read(json!({"access_token": "x", "expires_on": "2000", "refresh_in": "500"})).unwrap(), (2_000, Some(1_500)));
+    assert_eq!(
+        read(json!({"access_token": "x", "expires_on": "2000", "refresh_in": "500"})).unwrap(),
+        (2_000, Some(1_500))
+    );
     assert_eq!(read(json!({"access_token": "x", "expires_in": 60})).unwrap(), (1_060, None));
     for body in [
         json!({"access_token": "", "expires_in": "60"}),
@@ -188,5 +204,8 @@ fn answers_that_are_tokens() {
     ] {
         assert_eq!(read(body).unwrap_err().class, Class::Unavailable);
     }
-    assert_eq!(read(json!({"access_token": "x", "expires_in": u64::MAX.to_string()})).unwrap().0, clock::LATEST);
+    assert_eq!(
+        read(json!({"access_token": "x", "expires_in": u64::MAX.to_string()})).unwrap().0,
+        clock::LATEST
+    );
 }

@@ -82,7 +82,9 @@ fn document(xml: &str) -> Result<Document<'_>, String> {
         roxmltree::Error::DtdDetected => "it has a DTD, which no assertion needs".to_owned(),
         roxmltree::Error::NodesLimitReached => "it has more elements than any assertion".to_owned(),
         // The words of other errors quote the text.
-        error => format!("it is not well-formed XML, at line {}, column {}", error.pos().row, error.pos().col),
+        error => {
+            format!("it is not well-formed XML, at line {}, column {}", error.pos().row, error.pos().col)
+        }
     })
 }
 
@@ -138,7 +140,9 @@ fn read(assertion: Node<'_, '_>) -> Result<(Claims, Option<SystemTime>), String>
     let confirmations = subject.children().filter(|child| is(*child, "SubjectConfirmation"));
     let bearer: Vec<_> = confirmations.filter(|it| it.attribute("Method") == Some(BEARER)).collect();
     if bearer.is_empty() {
-        return Err("its subject is not confirmed to a bearer, so that nobody may hand it in for it".to_owned());
+        return Err(
+            "its subject is not confirmed to a bearer, so that nobody may hand it in for it".to_owned()
+        );
     }
     // With several, one that holds is enough, and which ones hold is for the audience to say.
     let data = match bearer[..] {
@@ -157,9 +161,7 @@ fn read(assertion: Node<'_, '_>) -> Result<(Claims, Option<SystemTime>), String>
 /// The values of a time's attribute where it is set.
 fn times(elements: &[Option<Node<'_, '_>>], name: &str) -> Result<Vec<SystemTime>, String> {
     let values = elements.iter().flatten().filter_map(|element| element.attribute(name));
-    values
-        .map(|text| clock::parse_rfc3339(text).ok_or_else(|| format!("its {name} is not a time")))
-        .collect()
+    values.map(|text| clock::parse_rfc3339(text).ok_or_else(|| format!("its {name} is not a time"))).collect()
 }
 
 /// All audiences. With several restrictions each of them has to hold; then only what is in all of them counts.

@@ -21,7 +21,9 @@ fn assertion() -> String {
 }
 
 fn response(inside: &str, attributes: &str) -> String {
-    format!(r#"<p:Response xmlns:p="urn:oasis:names:tc:SAML:2.0:protocol" {attributes}>{inside}</p:Response>"#)
+    format!(
+        r#"<p:Response xmlns:p="urn:oasis:names:tc:SAML:2.0:protocol" {attributes}>{inside}</p:Response>"#
+    )
 }
 
 fn wrong(text: &str) -> String {
@@ -67,7 +69,10 @@ fn a_response_that_cannot_be_parted_from_it() {
     assert_eq!(wrong(&response(&bare, declared)), "it is in a response, and cannot stand without it");
     // The prefix is there in both, and means something else.
     let inner = text.replace("<saml:Issuer>", "<x/><saml:Issuer>");
-    assert_eq!(wrong(&response(&inner, "xmlns=\"urn:other\"")), "it is in a response, and cannot stand without it");
+    assert_eq!(
+        wrong(&response(&inner, "xmlns=\"urn:other\"")),
+        "it is in a response, and cannot stand without it"
+    );
     for inside in [String::new(), format!("{text}{text}"), format!("<a>{text}</a>")] {
         assert_eq!(wrong(&response(&inside, "")), "it is a response without exactly one assertion in it");
     }
@@ -89,10 +94,7 @@ fn what_is_refused() {
     for (text, why) in [
         ("not XML at all".to_owned(), "it is neither XML nor base64"),
         (general_purpose::STANDARD.encode("hello"), "its base64 holds no XML"),
-        (
-            format!("<!DOCTYPE a [<!ENTITY e \"x\">]>{good}"),
-            "it has a DTD, which no assertion needs",
-        ),
+        (format!("<!DOCTYPE a [<!ENTITY e \"x\">]>{good}"), "it has a DTD, which no assertion needs"),
         (format!("<a>{}</a>", "<b/>".repeat(20_000)), "it has more elements than any assertion"),
         (good.replace("</saml:Assertion>", ""), "it is not well-formed XML, at line"),
         (format!("{good}{good}"), "it is not well-formed XML, at line"),
@@ -105,7 +107,10 @@ fn what_is_refused() {
         (with("Version=\"2.0\"", "Version=\"2.1\""), "its Version is not 2.0"),
         (without("<ds:Signature ", "</ds:Signature>"), "it is not signed itself"),
         (without("<saml:Issuer>", "</saml:Issuer>"), "it has no Issuer"),
-        (with("<saml:Conditions", "<saml:Issuer>x</saml:Issuer><saml:Conditions"), "it has more than one Issuer"),
+        (
+            with("<saml:Conditions", "<saml:Issuer>x</saml:Issuer><saml:Conditions"),
+            "it has more than one Issuer",
+        ),
         (with("jane@", "jane@<!-- -->"), "its NameID holds more than a text"),
         (with("jane@", "jane&#10;@"), "its NameID is empty, or holds control characters"),
         (with("<saml:NameID", "<saml:EncryptedID/><saml:NameID"), "its subject is encrypted"),
@@ -146,20 +151,26 @@ async fn from_a_file_or_a_command() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("assertion");
     let later = assertion().replace("2026-11-24T13:50", "2999-11-24T13:50").replace("T14:00", "T23:59");
-    let later = later.replace("2026-11-24T23:59", "2999-11-24T23:59").replace("NotBefore=\"2026", "NotBefore=\"1999");
+    let later =
+        later.replace("2026-11-24T23:59", "2999-11-24T23:59").replace("NotBefore=\"2026", "NotBefore=\"1999");
     std::fs::write(&path, &later).unwrap();
     let cat = ["cat", path.to_str().unwrap()].map(str::to_owned).to_vec();
     for source in [(Some(path.clone()), None), (None, Some(cat))] {
-        let source = Saml::new(source.0, source.1, None, Duration::from_mins(1));
+        let source =
+            Saml { file: source.0, argv: source.1, audience: None, deadline: Duration::from_mins(1) };
         let (subject, proof) = source.prove(&want).await.map_err(|_| "no assertion").unwrap();
         assert_eq!((subject.source, subject.actor), ("saml", Actor::Workspace));
         assert!(matches!(proof, Proof::Saml(xml) if xml.expose() == later));
     }
-    let on = |file: Option<PathBuf>| Saml::new(file, None, None, Duration::from_mins(1));
+    let on =
+        |file: Option<PathBuf>| Saml { file, argv: None, audience: None, deadline: Duration::from_mins(1) };
     assert_eq!(not_here(on(None).prove(&want).await), "identity.assertion_file is not set");
     std::fs::write(&path, "secret words").unwrap();
     let error = broken(on(Some(path.clone())).prove(&want).await);
-    assert!(error.what.ends_with("is not a SAML assertion") && !error.to_string().contains("words"), "{error}");
+    assert!(
+        error.what.ends_with("is not a SAML assertion") && !error.to_string().contains("words"),
+        "{error}"
+    );
     std::fs::remove_file(&path).unwrap();
     assert!(broken(on(Some(path)).prove(&want).await).what.ends_with("does not exist"));
 }
