@@ -58,15 +58,12 @@ impl Tool for Az {
         if printed.token_type.is_some_and(|kind| !kind.eq_ignore_ascii_case("Bearer")) {
             return Err("its tokenType is not Bearer");
         }
-        let expires_at = match printed.expires_on {
-            Some(seconds) => clock::from_unix(seconds),
-            None => {
-                let (claims, _) = claims::of_access_token(token.expose()).ok_or(
-                    "it has no expires_on, which az has from 2.54 on, and the token does not say it",
-                )?;
-                claims.exp
-            }
-        };
+        let own = || claims::of_access_token(token.expose()).map(|(claims, _)| claims.exp);
+        let expires_at = printed
+            .expires_on
+            .map(clock::from_unix)
+            .or_else(own)
+            .ok_or("it has no expires_on, which az has from 2.54 on, and the token does not say it")?;
         Ok(Found { token, expires_at })
     }
 }

@@ -89,7 +89,7 @@ pub(super) fn of_access_token(token: &str) -> Option<(Claims, Actor)> {
     Some((claims, if is_app { Actor::Workspace } else { Actor::User }))
 }
 
-/// The claim `nonce` of a token that [`parse`] has read (OpenID Connect Core, 2).
+/// The claim `nonce` of a token that [`parse`] has read (`OpenID` Connect Core, 2).
 pub(super) fn nonce(token: &str) -> Option<String> {
     let payload = object(token.split('.').nth(1)?, "payload").ok()?;
     payload.get("nonce")?.as_str().map(str::to_owned)

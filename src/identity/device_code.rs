@@ -47,14 +47,14 @@ impl SignIn for DeviceCode {
         if answer.status() != StatusCode::OK {
             return Err(Refusal::read(&answer, now)?.into_error(application));
         }
-        let Code { device_code, user_code, url, life, interval } = Code::read(&answer).map_err(|why| {
+        let Codes { device, user, url, life, interval } = Codes::read(&answer).map_err(|why| {
             Error::new(Class::Unavailable, "the answer to a sign-in makes no sense")
                 .why(format!("{why}; {}", outline(&answer)))
                 .fix("check identity.authority, and whether a proxy or a portal stands between")
         })?;
         let (expires_at, deadline) = (now + life, Instant::now() + life);
-        person.tell(&Prompt::DeviceCode { url, code: user_code, expires_at });
-        let polling = poll(application, &device_code, interval);
+        person.tell(&Prompt::DeviceCode { url, code: user, expires_at });
+        let polling = poll(application, &device, interval);
         let polled = person.waited_for(expires_at, timeout_at(deadline, polling)).await;
         polled.unwrap_or_else(|_| Err(too_late()))
     }
@@ -106,15 +106,15 @@ fn too_late() -> Error {
 }
 
 /// The answer of the device authorization endpoint (RFC 8628, 3.2).
-struct Code {
-    device_code: Secret,
-    user_code: String,
+struct Codes {
+    device: Secret,
+    user: String,
     url: Url,
     life: Duration,
     interval: Duration,
 }
 
-impl Code {
+impl Codes {
     fn read(answer: &Response<Bytes>) -> Result<Self, &'static str> {
         #[derive(Deserialize)]
         struct Body {
@@ -125,10 +125,10 @@ impl Code {
             interval: Option<u64>,
         }
         let body: Body = serde_json::from_slice(answer.body()).map_err(|_| "it holds no device code")?;
-        let device_code = Secret::new(body.device_code);
+        let device = Secret::new(body.device_code);
         // Somebody reads it from a terminal and types it.
-        let user_code = printable(&body.user_code, 40);
-        if user_code.is_empty() || user_code != body.user_code {
+        let user = printable(&body.user_code, 40);
+        if user.is_empty() || user != body.user_code {
             return Err("its user_code is none that one could type");
         }
         let url = Url::parse(&body.verification_uri).ok().filter(endpoint::is_private);
@@ -137,7 +137,7 @@ impl Code {
             return Err("its expires_in is not a life");
         }
         let interval = body.interval.map_or(INTERVAL, Duration::from_secs).clamp(BOUNDS.0, BOUNDS.1);
-        Ok(Self { device_code, user_code, url, life: Duration::from_secs(body.expires_in), interval })
+        Ok(Self { device, user, url, life: Duration::from_secs(body.expires_in), interval })
     }
 }
 
@@ -179,7 +179,8 @@ mod tests {
                 "expires_in": 900,
             });
             body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-            Code::read(&testing::answer(200, &[], &body.to_string())).map(|code| (code.interval, code.life))
+            Codes::read(&testing::answer(200, &[], &body.to_string()))
+                .map(|codes| (codes.interval, codes.life))
         };
         let minutes = Duration::from_mins;
         assert_eq!(read(json!({})), Ok((INTERVAL, minutes(15))));

@@ -81,8 +81,7 @@ impl Gitpod {
         };
         let text = if text.contains("://") { text } else { format!("https://{text}") };
         let url = Url::parse(&text).ok().filter(|url| url.scheme() == "https");
-        let host =
-            url.and_then(|url| Some(url[url::Position::BeforeHost..url::Position::AfterPort].to_owned()));
+        let host = url.map(|url| url[url::Position::BeforeHost..url::Position::AfterPort].to_owned());
         host.filter(|host| !host.is_empty()).ok_or_else(|| {
             Error::new(Class::Config, format!("the variable {HOST} holds no host"))
                 .fix("leave it as Gitpod set it, such as https://gitpod.io")

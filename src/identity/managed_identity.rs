@@ -97,7 +97,7 @@ impl ManagedIdentity {
     /// Which service to ask, found without asking the network: the address of IMDS means something else elsewhere.
     async fn service(&self) -> Result<Service, Miss> {
         match (self.runner.variable(ENDPOINT), self.runner.variable(HEADER)) {
-            (Some(url), Some(secret)) => return self.platforms(&url, secret).map_err(Miss::Broken),
+            (Some(url), Some(secret)) => return platforms(&url, secret).map_err(Miss::Broken),
             // Azure Arc sets the endpoint alone: its service wants proof of root's rights, which we do not have.
             (Some(_), None) if self.imds.is_none() => {
                 return Err(Miss::NotHere(format!("{ENDPOINT} is set, but {HEADER} is not")));
@@ -112,19 +112,6 @@ impl ManagedIdentity {
         }
         let url = endpoint::under(self.imds.as_ref().unwrap_or(&USUAL), "metadata/identity/oauth2/token");
         Ok(Service { url, header: ("Metadata", HeaderValue::from_static("true")), guessed })
-    }
-
-    /// The service of App Service and its like. Its secret only shows that we run inside.
-    fn platforms(&self, url: &str, secret: String) -> Result<Service> {
-        let bad = |name: &str| {
-            Error::new(Class::Config, format!("the variable {name} holds nothing that Azure would put there"))
-                .fix("leave it as the platform set it")
-        };
-        let url = Url::parse(url).ok().filter(endpoint::is_private).ok_or_else(|| bad(ENDPOINT))?;
-        let secret = Zeroizing::new(secret);
-        let mut secret = HeaderValue::from_str(&secret).map_err(|_| bad(HEADER))?;
-        secret.set_sensitive(true);
-        Ok(Service { url, header: ("X-IDENTITY-HEADER", secret), guessed: false })
     }
 
     async fn is_azures(&self) -> bool {
@@ -198,6 +185,19 @@ impl IdentitySource for ManagedIdentity {
         let subject = Subject { source: self.name(), actor: Actor::Workspace, claims };
         Ok((subject, Proof::Session { token, expires_at, refresh_at }))
     }
+}
+
+/// The service of App Service and its like. Its secret only shows that we run inside.
+fn platforms(url: &str, secret: String) -> Result<Service> {
+    let bad = |name: &str| {
+        Error::new(Class::Config, format!("the variable {name} holds nothing that Azure would put there"))
+            .fix("leave it as the platform set it")
+    };
+    let url = Url::parse(url).ok().filter(endpoint::is_private).ok_or_else(|| bad(ENDPOINT))?;
+    let secret = Zeroizing::new(secret);
+    let mut secret = HeaderValue::from_str(&secret).map_err(|_| bad(HEADER))?;
+    secret.set_sensitive(true);
+    Ok(Service { url, header: ("X-IDENTITY-HEADER", secret), guessed: false })
 }
 
 /// The resource of a scope: IMDS knows the older form only.

@@ -96,7 +96,7 @@ impl Application {
         })
     }
 
-    /// The id token came from its issuer itself, over TLS: that stands for its signature (OpenID Connect Core, 3.1.3.7).
+    /// The id token came from its issuer itself, over TLS: that stands for its signature (`OpenID` Connect Core, 3.1.3.7).
     fn check(&self, tokens: Tokens, nonce: Option<&str>) -> Result<Tokens, String> {
         if !tokens.id.claims.aud.contains(&self.client_id) {
             return Err("its id token is for another application".to_owned());
@@ -254,5 +254,5 @@ pub(super) fn random() -> Result<Secret> {
     getrandom::fill(&mut *bits).map_err(|error| {
         Error::new(Class::Internal, "the system's random source gave nothing").why(error.to_string())
     })?;
-    Ok(Secret::new(URL_SAFE_NO_PAD.encode(&*bits)))
+    Ok(Secret::new(URL_SAFE_NO_PAD.encode(*bits)))
 }
