@@ -116,7 +116,7 @@ fn emulator_options_with_run_need_the_emulator() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 16);
+    assert_eq!(seen, 20);
     refused("run --ready-file r.json");
     parse("emulator --ready-file r.json").expect("valid");
 }

@@ -87,7 +87,9 @@ async fn arrived(emulator: &Emulator, fault: &str) {
 async fn every_port_answers_as_soon_as_it_is_ready() {
     let emulator = start();
     let ready = emulator.ready();
-    for url in [&ready.identity, &ready.authority, &ready.arm, &ready.gateway, &ready.control] {
+    let urls =
+        [&ready.identity, &ready.authority, &ready.arm, &ready.key_vault, &ready.gateway, &ready.control];
+    for url in urls {
         let (status, _) = send(ready, &format!("{url}/no/such/thing"), "PURGE", &[], "").await.unwrap();
         assert!(status == 501 || status == 404, "{url}: {status}");
     }
@@ -164,13 +166,86 @@ async fn public_names_lead_here_through_the_proxy_and_others_nowhere() {
     );
 
     assert!(ask("CONNECT example.com:443").await.0.starts_with("HTTP/1.1 403"));
-    assert!(ask("CONNECT v.vault.azure.net:443").await.0.starts_with("HTTP/1.1 501"));
+    let (head, stream) = ask("CONNECT kv.vault.azure.net:443").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let mut stream = tls(ready, stream, "kv.vault.azure.net").await.unwrap();
+    let request = b"GET /secrets/a HTTP/1.1\r\nHost: kv.vault.azure.net\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap().to_lowercase();
+    let challenge =
+        format!("bearer authorization=\"https://login.windows.net/{}\", resource=", ready.tenant_id);
+    assert!(answer.starts_with("http/1.1 401") && answer.contains(&challenge), "{answer}");
     assert!(ask("GET http://example.com/").await.0.starts_with("HTTP/1.1 405"));
 
     assert!(ask("CONNECT me:s3cret@management.azure.com:443").await.0.starts_with("HTTP/1.1 400"));
     assert!(ask("GET http://me:s3cret@example.com/").await.0.starts_with("HTTP/1.1 405"));
     let rows = json!(emulator.journal().rows()).to_string();
     assert!(rows.contains(r#""path":"management.azure.com:443""#) && !rows.contains("s3cret"), "{rows}");
+}
+
+/// The token that Entra gives the workspace for a scope.
+async fn access_token(ready: &Ready, scope: &str) -> String {
+    let assertion = fs::read_to_string(&ready.assertion_file).unwrap();
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("grant_type", "client_credentials")
+        .append_pair("client_id", &ready.client_id)
+        .append_pair("scope", scope)
+        .append_pair("client_assertion", &assertion)
+        .append_pair("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+        .finish();
+    let url = format!("{}/{}/oauth2/v2.0/token", ready.authority, ready.tenant_id);
+    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+    let (status, body) = send(ready, &url, "POST", &headers, form).await.unwrap();
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    body["access_token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_the_operator_rotates_the_workspace_reads_and_no_value_is_journalled() {
+    let emulator = Emulator::start(Options {
+        world: World {
+            data_actions: vec!["Microsoft.KeyVault/vaults/secrets/getSecret/action".to_owned()],
+            ..World::default()
+        },
+        ..Options::default()
+    })
+    .unwrap();
+    let ready = emulator.ready();
+    let url = format!("{}/secrets/{}/?api%2Dversion=2025-07-01", ready.key_vault, ready.secret_name);
+    let call = async |method: &str, token: &str, body: &str| {
+        let token = format!("Bearer {token}");
+        let headers = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
+        let (status, body) = send(ready, &url, method, &headers, body.to_owned()).await.unwrap();
+        (status, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let token = access_token(ready, "https://vault.azure.net/.default").await;
+    let (status, first) = call("GET", &token, "").await;
+    assert_eq!(status, 200, "{first}");
+    assert_eq!(call("PUT", &token, r#"{"value":"mine"}"#).await.0, 403);
+    let operator = control(ready, "GET", "operator-token", &Value::Null).await;
+    let rotated = call("PUT", operator["access_token"].as_str().unwrap(), r#"{"value":"r0tated"}"#).await;
+    assert_eq!(rotated.0, 200);
+    assert_eq!(call("GET", &token, "").await.1, rotated.1);
+
+    // Entra gives a token for the name with a slash, and Key Vault has nothing to do with it.
+    let slash = access_token(ready, "https://vault.azure.net//.default").await;
+    let (status, refused) = call("GET", &slash, "").await;
+    assert_eq!(status, 401);
+    assert!(refused["error"]["message"].as_str().unwrap().starts_with("AKV10022"), "{refused}");
+
+    let fault = json!({"operation": "GetSecret", "action": {"status": 503}});
+    control(ready, "POST", "faults", &fault).await;
+    let headers = [("Authorization", token.as_str())];
+    assert_eq!(send(ready, &url, "GET", &headers, String::new()).await.unwrap().0, 503);
+
+    let rows = json!(emulator.journal().rows()).to_string();
+    assert!(rows.contains(r#""operation":"SetSecret""#) && rows.contains(r#""service":"key_vault""#));
+    for value in [first["value"].as_str().unwrap(), "r0tated", &token] {
+        assert!(!rows.contains(value));
+    }
 }
 
 #[tokio::test]

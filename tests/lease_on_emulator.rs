@@ -57,6 +57,7 @@ fn request(method: &str, url: &url::Url, mut headers: http::HeaderMap, body: Byt
         body,
         host: "localhost".to_owned(),
         peer: "127.0.0.1:1".parse().expect("an address"),
+        client_certificate: None,
     }
 }
 

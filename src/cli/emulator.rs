@@ -43,6 +43,7 @@ fn summary(ready: &Ready) -> String {
         ("identity", ready.identity.as_str()),
         ("Entra", &ready.authority),
         ("ARM", &ready.arm),
+        ("Key Vault", &ready.key_vault),
         ("gateway", &ready.gateway),
         ("proxy", &ready.proxy),
         ("control", &ready.control),

@@ -17,7 +17,7 @@ pub struct EmulatorOptions {
     /// How long the workspace's id tokens live [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = life)]
     pub id_token_life: Option<Duration>,
-    /// Lifetime of the default configuration's subscription key [default: 1h]
+    /// Lifetime of the configured key, and of the broker's keys [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = life)]
     pub key_life: Option<Duration>,
     /// How long an old key works on [default: 60s or a quarter of its life]
@@ -35,6 +35,9 @@ pub struct EmulatorOptions {
     /// Role action that the identity holds, instead of all; repeatable
     #[arg(long, value_name = "ACTION")]
     pub role_action: Vec<String>,
+    /// Its data action at Key Vault, instead of all; repeatable
+    #[arg(long, value_name = "ACTION")]
+    pub data_action: Vec<String>,
     /// Another issuer that Entra trusts, for one subject or for all; repeatable
     #[arg(long, value_name = "URL[,SUBJECT]", value_parser = issuer)]
     pub trust_issuer: Vec<TrustedIssuer>,
@@ -47,6 +50,9 @@ pub struct EmulatorOptions {
     /// Port of Azure Resource Manager [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub port_arm: Option<u16>,
+    /// Port of Key Vault [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub port_key_vault: Option<u16>,
     /// Port of the gateway [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub port_gateway: Option<u16>,
@@ -56,6 +62,12 @@ pub struct EmulatorOptions {
     /// Port for faults and the journal [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub port_control: Option<u16>,
+    /// Port of the Instance Metadata Service [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub port_imds: Option<u16>,
+    /// Port of Gitpod Classic's supervisor [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub port_supervisor: Option<u16>,
 }
 
 /// An issuer besides the workspace's own.
@@ -106,13 +118,17 @@ impl EmulatorOptions {
             (self.latency.is_some(), "--latency"),
             (self.rate_limit.is_some(), "--rate-limit"),
             (!self.role_action.is_empty(), "--role-action"),
+            (!self.data_action.is_empty(), "--data-action"),
             (!self.trust_issuer.is_empty(), "--trust-issuer"),
             (self.port_identity.is_some(), "--port-identity"),
             (self.port_entra.is_some(), "--port-entra"),
             (self.port_arm.is_some(), "--port-arm"),
+            (self.port_key_vault.is_some(), "--port-key-vault"),
             (self.port_gateway.is_some(), "--port-gateway"),
             (self.port_proxy.is_some(), "--port-proxy"),
             (self.port_control.is_some(), "--port-control"),
+            (self.port_imds.is_some(), "--port-imds"),
+            (self.port_supervisor.is_some(), "--port-supervisor"),
         ];
         given.into_iter().find_map(|(given, name)| given.then_some(name))
     }

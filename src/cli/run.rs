@@ -33,7 +33,7 @@ pub(super) fn run(command: &args::Run, global: &Global, ambient: &Ambient) -> Re
         // Before there is anything to wipe, remove or revoke: from here on every ending is ours to handle.
         let signals = Signals::catch()?;
         if command.emulator {
-            on_emulator(command, global, ambient, signals, started).await
+            Box::pin(on_emulator(command, global, ambient, signals, started)).await
         } else {
             foreground(&ambient.load(global)?, ambient, signals, started, None).await
         }
@@ -65,19 +65,26 @@ pub(super) fn emulator_options(flags: &EmulatorOptions) -> emulator::Options {
     let (lives, world) = (flags.lives(), &mut options.world);
     world.access_token_life = lives.access_token.or(world.access_token_life);
     world.id_token_life = lives.id_token.unwrap_or(world.id_token_life);
+    world.broker_life = lives.key.unwrap_or(world.broker_life);
     world.key_delay = flags.key_delay.unwrap_or(world.key_delay);
     world.rate_limit = flags.rate_limit.unwrap_or(world.rate_limit);
     if !flags.role_action.is_empty() {
         world.role_actions.clone_from(&flags.role_action);
+    }
+    if !flags.data_action.is_empty() {
+        world.data_actions.clone_from(&flags.data_action);
     }
     options.latency = flags.latency.unwrap_or_default();
     options.ports = emulator::Ports {
         identity: flags.port_identity.unwrap_or_default(),
         entra: flags.port_entra.unwrap_or_default(),
         arm: flags.port_arm.unwrap_or_default(),
+        key_vault: flags.port_key_vault.unwrap_or_default(),
         gateway: flags.port_gateway.unwrap_or_default(),
         proxy: flags.port_proxy.unwrap_or_default(),
         control: flags.port_control.unwrap_or_default(),
+        imds: flags.port_imds.unwrap_or_default(),
+        supervisor: flags.port_supervisor.unwrap_or_default(),
     };
     options.trust = flags
         .trust_issuer

@@ -21,8 +21,8 @@ pub struct Credential {
     /// `subscription-key`: how long a published key is good for. `vault-…`: for how long a value is published after the
     /// vault has last confirmed it.
     pub lifetime: Duration,
-    /// `subscription-key`: how long the key before stays good after its successor was published. Shorter than
-    /// `lifetime`; unless set, a minute or a quarter of it, whichever is less.
+    /// `subscription-key` and `brokered`: how long the value before stays good after its successor was published. Of a key
+    /// it is shorter than `lifetime`; unless set, a minute or a quarter of that, whichever is less.
     pub grace: Duration,
 }
 
@@ -155,7 +155,7 @@ impl Kind {
             Self::VaultCertificate => {
                 &["vault", "certificate", "version", "exchange", "lifetime", "gateway", "probe"]
             }
-            Self::Brokered => &["exchange", "scope", "gateway", "probe"],
+            Self::Brokered => &["exchange", "scope", "gateway", "probe", "grace"],
         }
     }
 }

@@ -71,7 +71,10 @@ impl Arm {
         let mut caller = None;
         let answer = self.gates(request, now, &mut caller).unwrap_or_else(|error| error.response());
         let mut answer = trace::stamp(answer, request, now, self.count.fetch_add(1, Ordering::Relaxed));
-        answer.caller = caller.map(|caller| format!("app {}", caller.client));
+        // Entra's own tokens always say whether they are a person's.
+        answer.caller = caller.map(|Caller { client, who, .. }| {
+            who.map_or_else(|| format!("app {client}"), |who| who.to_string())
+        });
         answer
     }
 

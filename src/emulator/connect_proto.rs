@@ -1,10 +1,54 @@
-//! The two messages of `GetIDToken` in protobuf's wire format, and Connect's error bodies.
+//! What the two `GetIDToken` calls share: Connect's unary protocol with both of its codecs, and its error bodies.
 //!
-//! Request: 1 `audience` (repeated string), 2 `version` (enum). Response: 1 `token` (string).
+//! Ona's request: 1 `audience` (repeated string), 2 `version` (enum). Classic's: 1 `workspace_id` (string), 2 `audience`
+//! (repeated string). Both answer with 1 `token` (string).
 //! <https://protobuf.dev/programming-guides/encoding/>, <https://connectrpc.com/docs/protocol/>
 
-use super::wire::Response;
-use serde_json::json;
+use super::wire::{Request, Response};
+use http::Method;
+use serde_json::{Value, json};
+
+/// How a message is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Codec {
+    /// `application/json`.
+    Json,
+    /// `application/proto`.
+    Proto,
+}
+
+/// The codec of a unary call, or what a Connect server says to a request that is none.
+pub(super) fn codec(request: &Request) -> Result<Codec, Response> {
+    if request.method != Method::POST {
+        return Err(Response::new(405, "").header("Allow", "POST"));
+    }
+    let media =
+        request.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let codec = match media.to_ascii_lowercase().as_str() {
+        "application/json" => Codec::Json,
+        "application/proto" => Codec::Proto,
+        _ => return Err(Response::new(415, "").header("Accept-Post", "application/json, application/proto")),
+    };
+    if request.header("connect-protocol-version").is_some_and(|version| version != "1") {
+        return Err(error("invalid_argument", "connect-protocol-version must be \"1\""));
+    }
+    // `identity` is a name for no encoding (RFC 9110, 8.4.1).
+    let encoding = request.headers.get("content-encoding");
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(error("unimplemented", "compressed messages are not supported; send identity"));
+    }
+    Ok(codec)
+}
+
+/// The answer with a token in it.
+pub(super) fn token(codec: Codec, token: &str) -> Response {
+    match codec {
+        Codec::Json => {
+            Response::new(200, json!({"token": token}).to_string()).header("Content-Type", "application/json")
+        }
+        Codec::Proto => Response::new(200, encode(token)).header("Content-Type", "application/proto"),
+    }
+}
 
 /// `gitpod.v1.GetIDTokenRequest`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -15,23 +59,77 @@ pub(super) struct GetIdToken {
     pub(super) version: u64,
 }
 
-/// Reads the request; fields that it does not know are skipped, as protobuf wants. `None`: not such a message.
-pub(super) fn decode(mut bytes: &[u8]) -> Option<GetIdToken> {
+/// `gitpod.experimental.v1.GetIDTokenRequest`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ClassicGetIdToken {
+    /// Which workspace asks.
+    pub(super) workspace_id: String,
+    /// Who the token is for.
+    pub(super) audience: Vec<String>,
+}
+
+/// Reads Ona's request. `None`: not such a message.
+pub(super) fn decode(bytes: &[u8]) -> Option<GetIdToken> {
     let mut message = GetIdToken::default();
+    fields(bytes, |number, field| {
+        match (number, field) {
+            (1, Field::Bytes(bytes)) => message.audience.push(text(bytes)?),
+            (2, Field::Varint(version)) => message.version = version,
+            _ => {}
+        }
+        Some(())
+    })?;
+    Some(message)
+}
+
+/// Reads Classic's request. `None`: not such a message.
+pub(super) fn decode_classic(bytes: &[u8]) -> Option<ClassicGetIdToken> {
+    let mut message = ClassicGetIdToken::default();
+    fields(bytes, |number, field| {
+        match (number, field) {
+            (1, Field::Bytes(bytes)) => message.workspace_id = text(bytes)?,
+            (2, Field::Bytes(bytes)) => message.audience.push(text(bytes)?),
+            _ => {}
+        }
+        Some(())
+    })?;
+    Some(message)
+}
+
+/// A list of texts in protobuf's JSON form, where null is as good as nothing. `None`: it is something else.
+pub(super) fn texts(value: Option<&Value>) -> Option<Vec<String>> {
+    match value {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(list) => list.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+    }
+}
+
+/// A field's value, as far as our messages have such.
+enum Field<'a> {
+    Varint(u64),
+    Bytes(&'a [u8]),
+    Fixed,
+}
+
+/// Hands over each field; those that nobody wants are skipped, as protobuf demands.
+fn fields<'a>(mut bytes: &'a [u8], mut each: impl FnMut(u64, Field<'a>) -> Option<()>) -> Option<()> {
     while !bytes.is_empty() {
         let tag = varint(&mut bytes)?;
-        match (tag >> 3, tag & 7) {
-            (1, 2) => message.audience.push(String::from_utf8(delimited(&mut bytes)?.to_vec()).ok()?),
-            (2, 0) => message.version = varint(&mut bytes)?,
+        let field = match (tag >> 3, tag & 7) {
             (0, _) => return None,
-            (_, 0) => drop(varint(&mut bytes)?),
-            (_, 1) => drop(take(&mut bytes, 8)?),
-            (_, 2) => drop(delimited(&mut bytes)?),
-            (_, 5) => drop(take(&mut bytes, 4)?),
+            (_, 0) => Field::Varint(varint(&mut bytes)?),
+            (_, 1) => take(&mut bytes, 8).map(|_| Field::Fixed)?,
+            (_, 2) => Field::Bytes(delimited(&mut bytes)?),
+            (_, 5) => take(&mut bytes, 4).map(|_| Field::Fixed)?,
             _ => return None,
-        }
+        };
+        each(tag >> 3, field)?;
     }
-    Some(message)
+    Some(())
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    String::from_utf8(bytes.to_vec()).ok()
 }
 
 /// Writes the response.
@@ -79,6 +177,7 @@ pub(super) fn error(code: &str, message: &str) -> Response {
     let status = match code {
         "invalid_argument" => 400,
         "unauthenticated" => 401,
+        "not_found" => 404,
         "unimplemented" => 501,
         _ => 500,
     };
@@ -97,6 +196,16 @@ mod tests {
         let expected = GetIdToken { audience: vec!["one".to_owned(), "to".to_owned()], version: 2 };
         assert_eq!(decode(&bytes), Some(expected));
         assert_eq!(decode(b""), Some(GetIdToken::default()));
+    }
+
+    #[test]
+    fn reads_classics_request_too() {
+        let expected = ClassicGetIdToken {
+            workspace_id: "ws".to_owned(),
+            audience: vec!["a".to_owned(), "b".to_owned()],
+        };
+        assert_eq!(decode_classic(b"\x0a\x02ws\x12\x01a\x12\x01b\x18\x07"), Some(expected));
+        assert_eq!(decode_classic(b"\x12\x01\xff"), None);
     }
 
     #[test]

@@ -4,8 +4,12 @@ use super::{
     Ready,
     faults::{Fault, Faults},
     journal::Journal,
+    jwt::SigningKey,
+    key_vault::operator,
     wire::{Request, Response, Service},
+    world::World,
 };
+use crate::clock;
 use async_trait::async_trait;
 use http::Method;
 use serde_json::json;
@@ -16,6 +20,9 @@ pub(super) struct Control {
     pub(super) faults: Arc<Faults>,
     pub(super) journal: Arc<Journal>,
     pub(super) ready: Ready,
+    pub(super) world: Arc<World>,
+    /// Those that sign access tokens.
+    pub(super) entra_keys: Arc<SigningKey>,
     /// What a script may name: the services, and all their operations.
     pub(super) operations: Vec<&'static str>,
 }
@@ -34,6 +41,7 @@ impl Service for Control {
             (&Method::POST, "/_emulator/faults") => "Control_AddFaults",
             (&Method::DELETE, "/_emulator/faults") => "Control_ClearFaults",
             (&Method::POST, "/_emulator/release") => "Control_Release",
+            (&Method::GET, "/_emulator/operator-token") => "Control_OperatorToken",
             _ => return None,
         })
     }
@@ -49,6 +57,7 @@ impl Service for Control {
             "Control_Journal" => Response::json(200, &json!(self.journal.rows())),
             "Control_Faults" => Response::json(200, &json!(self.faults.remaining())),
             "Control_AddFaults" => self.add(&request.body),
+            "Control_OperatorToken" => self.operator_token(),
             "Control_ClearFaults" => {
                 self.faults.clear();
                 Response::new(204, "")
@@ -59,6 +68,17 @@ impl Service for Control {
 }
 
 impl Control {
+    /// A token with which a test rotates what is in the vault, whatever the workspace may do there.
+    fn operator_token(&self) -> Response {
+        match operator::token(&self.world, &self.entra_keys, clock::now()) {
+            Ok(token) => Response::json(200, &json!({"token_type": "Bearer", "access_token": token})),
+            Err(error) => {
+                let message = error.to_string();
+                Response::json(500, &json!({"error": {"code": "InternalServerError", "message": message}}))
+            }
+        }
+    }
+
     /// One script, or a list of them; of a list in which one cannot work, none is taken.
     fn add(&self, body: &[u8]) -> Response {
         let list = if body.trim_ascii_start().starts_with(b"[") {

@@ -3,7 +3,9 @@
 //! `GetIDToken` is a unary Connect call: plain JSON, or protobuf as `application/proto`; its errors are JSON in both.
 
 use super::{
-    answer, connect_proto as connect,
+    answer,
+    classic::Classic,
+    connect_proto::{self as connect, Codec},
     jwt::SigningKey,
     wire::{Request, Response, Service},
     world::World,
@@ -35,12 +37,21 @@ pub struct Issuer {
     url: String,
     /// SHA-256 of the bearer. The bearer itself is in the workspace's file alone.
     bearer: Vec<u8>,
+    /// Gitpod Classic's API, at home on the same port.
+    classic: Classic,
 }
 
 impl Issuer {
-    /// An issuer at `url` (no trailing slash) that knows one workspace by its bearer.
-    pub fn new(world: Arc<World>, keys: Arc<SigningKey>, url: String, bearer: &Secret) -> Self {
-        Self { world, keys, url, bearer: hash(bearer.expose()) }
+    /// An issuer at `url` (no trailing slash) that knows one workspace by its bearer, and by another one as Classic's.
+    pub fn new(
+        world: Arc<World>,
+        keys: Arc<SigningKey>,
+        url: String,
+        bearer: &Secret,
+        classic_bearer: &Secret,
+    ) -> Self {
+        let classic = Classic::new(world.clone(), keys.clone(), &url, classic_bearer);
+        Self { world, keys, url, bearer: hash(bearer.expose()), classic }
     }
 
     /// A token for `audience` from `now` on. `version` 2 has the older subject, which names the environment too.
@@ -86,24 +97,10 @@ impl Issuer {
     }
 
     fn get_id_token(&self, request: &Request, now: SystemTime) -> Response {
-        if request.method != Method::POST {
-            return Response::new(405, "").header("Allow", "POST");
-        }
-        let codec =
-            request.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        let proto = match codec.to_ascii_lowercase().as_str() {
-            "application/json" => false,
-            "application/proto" => true,
-            _ => return Response::new(415, "").header("Accept-Post", "application/json, application/proto"),
+        let codec = match connect::codec(request) {
+            Ok(codec) => codec,
+            Err(refusal) => return refusal,
         };
-        if request.header("connect-protocol-version").is_some_and(|version| version != "1") {
-            return connect::error("invalid_argument", "connect-protocol-version must be \"1\"");
-        }
-        // `identity` is a name for no encoding (RFC 9110, 8.4.1).
-        let encoding = request.headers.get("content-encoding");
-        if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return connect::error("unimplemented", "compressed messages are not supported; send identity");
-        }
         match request.bearer() {
             _ if request.repeats("authorization") => {
                 return connect::error("unauthenticated", "more than one authorization header");
@@ -112,7 +109,10 @@ impl Issuer {
             Some(_) => return connect::error("unauthenticated", "invalid token"),
             None => return connect::error("unauthenticated", "no authorization header"),
         }
-        let message = if proto { connect::decode(&request.body) } else { from_json(&request.body) };
+        let message = match codec {
+            Codec::Json => from_json(&request.body),
+            Codec::Proto => connect::decode(&request.body),
+        };
         let Some(message) = message else {
             return connect::error("invalid_argument", "cannot read the request message");
         };
@@ -122,13 +122,7 @@ impl Issuer {
         let Ok(token) = self.token(&message.audience, message.version, now) else {
             return connect::error("internal", "cannot sign the token");
         };
-        let mut response = if proto {
-            Response::new(200, connect::encode(&token)).header("Content-Type", "application/proto")
-        } else {
-            Response::new(200, json!({"token": token}).to_string()).header("Content-Type", "application/json")
-        };
-        response.caller = Some(format!("environment {ENVIRONMENT}"));
-        response
+        Response { caller: Some(format!("environment {ENVIRONMENT}")), ..connect::token(codec, &token) }
     }
 }
 
@@ -143,13 +137,17 @@ impl Service for Issuer {
             (&Method::GET, "/.well-known/openid-configuration") => Some("Identity_Discovery"),
             (&Method::GET, "/.well-known/jwks.json") => Some("Identity_Jwks"),
             (_, "/api/gitpod.v1.IdentityService/GetIDToken") => Some("IdentityService_GetIDToken"),
-            _ => None,
+            _ => Classic::operation(request),
         }
     }
 
-    /// All below `/api/` are procedures, whose clients read Connect's errors.
+    /// All below `/api/` are procedures, and at Classic's those of its packages, whose clients read Connect's errors.
     fn unknown(&self, request: &Request) -> Response {
-        match request.path.strip_prefix("/api/") {
+        let path = request.path.as_str();
+        match path
+            .strip_prefix("/api/")
+            .or_else(|| path.strip_prefix('/').filter(|path| path.starts_with("gitpod.")))
+        {
             Some(procedure) => {
                 connect::error("unimplemented", &format!("the emulator does not implement {procedure}"))
             }
@@ -158,19 +156,22 @@ impl Service for Issuer {
     }
 
     fn operations(&self) -> Vec<&'static str> {
-        vec!["Identity_Discovery", "Identity_Jwks", "IdentityService_GetIDToken"]
+        let own = ["Identity_Discovery", "Identity_Jwks", "IdentityService_GetIDToken"];
+        [&own[..], &Classic::OPERATIONS].concat()
     }
 
     async fn answer(&self, operation: &'static str, request: &Request) -> Response {
         match operation {
             "Identity_Discovery" => self.discovery(),
             "Identity_Jwks" => Response::json(200, self.keys.jwks()),
-            _ => self.get_id_token(request, clock::now()),
+            "IdentityService_GetIDToken" => self.get_id_token(request, clock::now()),
+            classic => self.classic.answer(classic, request, clock::now()),
         }
     }
 }
 
-fn hash(text: &str) -> Vec<u8> {
+/// What is kept of a bearer.
+pub(super) fn hash(text: &str) -> Vec<u8> {
     digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
 }
 
@@ -178,12 +179,7 @@ fn hash(text: &str) -> Vec<u8> {
 fn from_json(body: &[u8]) -> Option<connect::GetIdToken> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let body = body.as_object()?;
-    let audience = match body.get("audience") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(list) => {
-            list.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<_>>()?
-        }
-    };
+    let audience = connect::texts(body.get("audience"))?;
     let version = match body.get("version") {
         None | Some(Value::Null) => 0,
         Some(Value::Number(number)) => number.as_u64()?,
@@ -206,9 +202,9 @@ mod tests {
     const PATH: &str = "/api/gitpod.v1.IdentityService/GetIDToken";
 
     fn issuer() -> Issuer {
-        let bearer = "the-bearer".parse().unwrap();
+        let (bearer, other) = ("the-bearer".parse().unwrap(), "classics".parse().unwrap());
         let keys = Arc::new(SigningKey::generate().unwrap());
-        Issuer::new(Arc::default(), keys, "https://127.0.0.1:1".to_owned(), &bearer)
+        Issuer::new(Arc::default(), keys, "https://127.0.0.1:1".to_owned(), &bearer, &other)
     }
 
     fn ask(codec: &str, body: impl Into<bytes::Bytes>) -> Request {
@@ -230,7 +226,7 @@ mod tests {
         assert_eq!((json.status, proto.status), (200, 200));
         let body: Value = serde_json::from_slice(&json.body).unwrap();
         let token = body["token"].as_str().unwrap();
-        assert_eq!(proto.body, connect::encode(token));
+        assert_eq!(proto.body, connect::token(Codec::Proto, token).body);
         let claims = jwt::verify(token, issuer.keys.jwks()).unwrap().claims;
         assert_eq!(claims["iss"], "https://127.0.0.1:1");
         assert_eq!(claims["sub"], subject());
@@ -291,6 +287,10 @@ mod tests {
         let body = unknown("/api/gitpod.v1.EnvironmentService/ListEnvironments");
         assert_eq!(body["code"], "unimplemented");
         assert!(body["message"].as_str().unwrap().contains("gitpod.v1.EnvironmentService/ListEnvironments"));
+        assert_eq!(
+            unknown("/gitpod.experimental.v1.WorkspacesService/ListWorkspaces")["code"],
+            "unimplemented"
+        );
         assert_eq!(unknown("/elsewhere")["error"]["code"], "NotImplemented");
     }
 }

@@ -40,13 +40,24 @@ impl SigningKey {
             URL_SAFE_NO_PAD.encode(header.to_string()),
             URL_SAFE_NO_PAD.encode(claims.to_string())
         );
-        let mut signature = vec![0; self.pair.public().modulus_len()];
-        self.pair
-            .sign(&RSA_PKCS1_SHA256, &rand::SystemRandom::new(), token.as_bytes(), &mut signature)
-            .map_err(|_| Error::new(Class::Internal, "Cannot sign a token").why("ring refused the key"))?;
+        let signature = self.signature(token.as_bytes())?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(token)
+    }
+
+    /// The RSA-SHA256 signature (PKCS #1 v1.5) of any bytes, for formats other than JWS.
+    pub(super) fn signature(&self, message: &[u8]) -> Result<Vec<u8>> {
+        let mut signature = vec![0; self.pair.public().modulus_len()];
+        self.pair
+            .sign(&RSA_PKCS1_SHA256, &rand::SystemRandom::new(), message, &mut signature)
+            .map_err(|_| Error::new(Class::Internal, "Cannot sign a token").why("ring refused the key"))?;
+        Ok(signature)
+    }
+
+    /// Modulus and exponent, big-endian.
+    pub(super) fn public_key(&self) -> PublicKeyComponents<Vec<u8>> {
+        self.pair.public().into()
     }
 
     /// The public half as a JWK set (RFC 7517).

@@ -2,17 +2,23 @@
 
 mod answer;
 pub mod arm;
+pub mod classic;
+mod client_certificate;
 mod connect_proto;
 mod control;
 mod entra;
 pub mod faults;
 mod files;
 pub mod gateway;
+mod imds;
 pub mod issuer;
 pub mod journal;
 pub mod jwt;
+pub mod key_vault;
 mod proxy;
+mod random;
 mod rsa;
+mod saml;
 mod server;
 mod start;
 pub mod store;
@@ -23,6 +29,7 @@ mod trust;
 pub mod wire;
 pub mod world;
 
+pub use entra::{SignIn, User};
 pub use start::Emulator;
 pub use trust::TrustedIssuer;
 
@@ -57,12 +64,18 @@ pub struct Ports {
     pub entra: u16,
     /// Azure Resource Manager.
     pub arm: u16,
+    /// Key Vault.
+    pub key_vault: u16,
     /// The gateway.
     pub gateway: u16,
     /// The CONNECT proxy.
     pub proxy: u16,
     /// Faults and journal.
     pub control: u16,
+    /// The Instance Metadata Service.
+    pub imds: u16,
+    /// Gitpod Classic's supervisor.
+    pub supervisor: u16,
 }
 
 /// What the emulator tells when every port listens. URLs have no trailing slash. Holds no secret.
@@ -88,12 +101,32 @@ pub struct Ready {
     pub authority: String,
     /// Azure Resource Manager.
     pub arm: String,
+    /// Key Vault.
+    pub key_vault: String,
+    /// A secret that is in it from the start.
+    pub secret_name: String,
+    /// A client certificate that is in it from the start, as PEM; its private key is the secret of the same name.
+    pub certificate_name: String,
     /// The gateway.
     pub gateway: String,
+    /// The gateway's token exchange: `/token` and `/revoke` below it.
+    pub broker: String,
+    /// What the broker's subject tokens must be for.
+    pub broker_audience: String,
+    /// The Instance Metadata Service (plain http).
+    pub imds: String,
+    /// The managed identity's client id.
+    pub managed_identity: String,
+    /// Gitpod Classic's supervisor (plain http); its API is at `identity`, its issuer `/idp` below that.
+    pub supervisor: String,
+    /// Gitpod Classic's id of the workspace.
+    pub workspace_id: String,
     /// The HTTP CONNECT proxy that maps the public Azure names to the emulator (plain http).
     pub proxy: String,
     /// File with a currently valid assertion (an id token); kept fresh while the emulator runs.
     pub assertion_file: PathBuf,
+    /// File with a currently valid SAML 2.0 assertion of the federated AD FS (XML); kept fresh in the same way.
+    pub saml_assertion_file: PathBuf,
     /// Faults and the journal of requests.
     pub control: String,
     /// Product whose keys open the echo API.

@@ -21,6 +21,7 @@ pub(super) struct Targets {
     pub(super) identity: u16,
     pub(super) entra: u16,
     pub(super) arm: u16,
+    pub(super) key_vault: u16,
     pub(super) gateway: u16,
     pub(super) control: u16,
 }
@@ -31,17 +32,15 @@ impl Targets {
         let Some((host, port)) = authority.rsplit_once(':') else {
             return Err((400, format!("'{authority}' is not HOST:PORT.")));
         };
-        let own = [self.identity, self.entra, self.arm, self.gateway, self.control];
+        let own = [self.identity, self.entra, self.arm, self.key_vault, self.gateway, self.control];
         match (host.to_ascii_lowercase().as_str(), port.parse::<u16>()) {
             ("login.microsoftonline.com" | "login.windows.net" | "sts.windows.net", Ok(443)) => {
                 Ok(self.entra)
             }
             ("management.azure.com", Ok(443)) => Ok(self.arm),
-            ("app.gitpod.io", Ok(443)) => Ok(self.identity),
+            ("app.gitpod.io" | "api.gitpod.io", Ok(443)) => Ok(self.identity),
             (host, Ok(443)) if is_below(host, "azure-api.net") => Ok(self.gateway),
-            (host, Ok(443)) if is_below(host, "vault.azure.net") => {
-                Err((501, "The emulator has no Key Vault yet.".to_owned()))
-            }
+            (host, Ok(443)) if is_below(host, "vault.azure.net") => Ok(self.key_vault),
             ("127.0.0.1" | "localhost", Ok(port)) if own.contains(&port) => Ok(port),
             _ => Err((403, format!("The emulator's proxy leads to the emulator only, not to {authority}."))),
         }
@@ -98,6 +97,7 @@ async fn connect(
         body: Bytes::new(),
         host: authority.clone(),
         peer,
+        client_certificate: None,
     };
     let seq =
         shared.journal.arrived(clock::now(), "proxy", tunnel.then_some("Proxy_Connect"), &row, connection);
@@ -147,16 +147,21 @@ mod tests {
 
     #[test]
     fn public_names_lead_to_the_emulator_and_nothing_else_leads_anywhere() {
-        let targets = Targets { identity: 1001, entra: 1002, arm: 1003, gateway: 1004, control: 1005 };
+        let targets =
+            Targets { identity: 1001, entra: 1002, arm: 1003, key_vault: 1006, gateway: 1004, control: 1005 };
         for (authority, expected) in [
             ("login.microsoftonline.com:443", Ok(1002)),
             ("LOGIN.windows.net:443", Ok(1002)),
             ("management.azure.com:443", Ok(1003)),
             ("contoso.azure-api.net:443", Ok(1004)),
             ("app.gitpod.io:443", Ok(1001)),
+            ("api.gitpod.io:443", Ok(1001)),
             ("127.0.0.1:1005", Ok(1005)),
             ("localhost:1003", Ok(1003)),
-            ("v.vault.azure.net:443", Err(501)),
+            ("v.vault.azure.net:443", Ok(1006)),
+            ("127.0.0.1:1006", Ok(1006)),
+            ("v.vault.azure.net:80", Err(403)),
+            ("a.b.vault.azure.net:443", Err(403)),
             ("management.azure.com:80", Err(403)),
             ("management.azure.com.evil.example:443", Err(403)),
             ("a.b.azure-api.net:443", Err(403)),

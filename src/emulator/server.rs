@@ -1,4 +1,4 @@
-//! HTTP/1.1 over TLS in front of a service: reads whole requests, applies faults, keeps the journal.
+//! HTTP/1.1 in front of a service, over TLS or plain: reads whole requests, applies faults, keeps the journal.
 
 use super::{
     answer::{self, Body, Broken},
@@ -23,7 +23,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
 use tokio_rustls::TlsAcceptor;
 
 /// Larger request bodies get 413.
@@ -35,6 +38,28 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// For a TLS handshake, and afterwards for an idle connection.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_mins(2);
+
+/// What a port speaks below HTTP.
+#[derive(Clone)]
+pub(super) enum Security {
+    /// Nothing: a service that is at home on the machine itself, such as IMDS.
+    Plain,
+    /// TLS.
+    Tls(TlsAcceptor),
+}
+
+/// Which connection a request came on.
+#[derive(Clone)]
+struct Connection {
+    /// Counted over all services.
+    number: u64,
+    local: SocketAddr,
+    peer: SocketAddr,
+    /// What the client presented in TLS.
+    certificate: Option<Bytes>,
+    /// A second descriptor of the same socket, for the fault that resets it while TLS and hyper own the first.
+    socket: Arc<OwnedFd>,
+}
 
 /// What all ports share.
 pub(super) struct Shared {
@@ -56,16 +81,16 @@ impl Shared {
 /// Accepts for ever; ends with the runtime.
 pub(super) async fn serve(
     listener: TcpListener,
-    tls: TlsAcceptor,
+    security: Security,
     service: Arc<dyn Service>,
     shared: Arc<Shared>,
 ) {
     loop {
         let (stream, peer) = accept(&listener).await;
-        let (tls, service, shared) = (tls.clone(), service.clone(), shared.clone());
+        let (security, service, shared) = (security.clone(), service.clone(), shared.clone());
         tokio::spawn(async move {
             // A failure of one connection is its client's to see: it hung up, or does not trust our authority.
-            if let Err(error) = connection(stream, peer, tls, service.clone(), shared).await {
+            if let Err(error) = connection(stream, peer, security, service.clone(), shared).await {
                 tracing::debug!(service = service.name(), %peer, %error, "connection ended early");
             }
         });
@@ -88,26 +113,48 @@ pub(super) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    tls: TlsAcceptor,
+    security: Security,
     service: Arc<dyn Service>,
     shared: Arc<Shared>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
-    let local = stream.local_addr()?;
-    // A second descriptor of the same socket, for the fault that resets it while TLS and hyper own the first.
-    let socket = Arc::new(stream.as_fd().try_clone_to_owned()?);
-    let stream = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await??;
-    let number = shared.next_connection();
+    let (local, socket) = (stream.local_addr()?, Arc::new(stream.as_fd().try_clone_to_owned()?));
+    let connection = |certificate| {
+        // Numbered now, so that a handshake that fails leaves no gap.
+        let number = shared.next_connection();
+        Connection { number, local, peer, certificate, socket }
+    };
+    match security {
+        Security::Plain => speak(stream, connection(None), service, shared.clone()).await,
+        Security::Tls(tls) => {
+            let stream = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await??;
+            let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let certificate = leaf.map(|leaf| Bytes::copy_from_slice(leaf));
+            speak(stream, connection(certificate), service, shared.clone()).await
+        }
+    }
+}
+
+/// HTTP until the client or a fault ends it.
+async fn speak<S>(
+    stream: S,
+    connection: Connection,
+    service: Arc<dyn Service>,
+    shared: Arc<Shared>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let handler = service_fn(move |request| {
-        let (service, shared, socket) = (service.clone(), shared.clone(), socket.clone());
+        let (service, shared, connection) = (service.clone(), shared.clone(), connection.clone());
         async move {
-            let (mut request, version, body) = split(request, peer);
-            match complete(&mut request, version, body, local).await {
-                Ok(()) => exchange(&*service, &shared, &request, number, &socket).await,
+            let (mut request, version, body) = split(request, &connection);
+            match complete(&mut request, version, body, connection.local).await {
+                Ok(()) => exchange(&*service, &shared, &request, &connection).await,
                 Err(refusal) => {
-                    let operation = service.operation(&request);
+                    let (name, operation) = (service.name(), service.operation(&request));
                     let seq =
-                        shared.journal.arrived(clock::now(), service.name(), operation, &request, number);
+                        shared.journal.arrived(clock::now(), name, operation, &request, connection.number);
                     shared.journal.settle(seq, refusal.status, None);
                     answer::whole(refusal)
                 }
@@ -123,7 +170,7 @@ async fn connection(
 }
 
 /// What is known of a request before its host and body are looked at.
-fn split(request: http::Request<Incoming>, peer: SocketAddr) -> (Request, Version, Incoming) {
+fn split(request: http::Request<Incoming>, connection: &Connection) -> (Request, Version, Incoming) {
     let (head, body) = request.into_parts();
     let request = Request {
         method: head.method,
@@ -132,7 +179,8 @@ fn split(request: http::Request<Incoming>, peer: SocketAddr) -> (Request, Versio
         headers: head.headers,
         body: Bytes::new(),
         host: String::new(),
-        peer,
+        peer: connection.peer,
+        client_certificate: connection.certificate.clone(),
     };
     (request, head.version, body)
 }
@@ -196,11 +244,10 @@ async fn exchange(
     service: &dyn Service,
     shared: &Shared,
     request: &Request,
-    connection: u64,
-    socket: &OwnedFd,
+    connection: &Connection,
 ) -> Result<http::Response<Body>, Broken> {
     let operation = service.operation(request);
-    let seq = shared.journal.arrived(clock::now(), service.name(), operation, request, connection);
+    let seq = shared.journal.arrived(clock::now(), service.name(), operation, request, connection.number);
     let real = async {
         match operation {
             Some(operation) => service.answer(operation, request).await,
@@ -230,7 +277,7 @@ async fn exchange(
         matches!(action, Action::Delay(_) | Action::Simple(Simple::Hold | Simple::Truncate | Simple::Drip));
     let response = if after || needs_answer { real.await } else { Response::new(200, Bytes::new()) };
     let caller = response.caller.clone();
-    let (status, outcome) = spoil(&action, response, &request.method, socket).await;
+    let (status, outcome) = spoil(&action, response, &request.method, &connection.socket).await;
     if let Some(status) = status {
         shared.journal.settle(seq, status, caller);
     }

@@ -3,16 +3,23 @@
 use super::{
     Options, Ready,
     arm::Arm,
+    classic::{self, Supervisor},
     control::Control,
-    entra::Entra,
+    entra::{Entra, SAML_AUDIENCE, SAML_RECIPIENT},
     faults::Faults,
     files::Folder,
-    gateway::Gateway,
+    gateway::{
+        Gateway, Thumbprints,
+        broker::{self, Broker},
+    },
+    imds::{self, Imds},
     issuer::{ENTRA_AUDIENCE, Issuer, subject},
     journal::Journal,
     jwt::SigningKey,
+    key_vault::{KeyVault, starter},
     proxy::{self, Targets},
-    server::{self, Shared},
+    random, saml,
+    server::{self, Security, Shared},
     store::Store,
     tls::{self, Tls},
     trust::{Network, Trust, TrustedIssuer},
@@ -24,7 +31,6 @@ use crate::{
     error::{Class, Error, Result},
     secret::Secret,
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::{
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
@@ -47,26 +53,39 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Returns when every port listens. Takes tens of milliseconds, most of them for the two RSA keys.
+    /// Returns when every port listens. Takes tens of milliseconds, most of them for the three RSA keys.
     pub fn start(options: Options) -> Result<Self> {
-        let (issuer_keys, entra_keys, tls) = secrets()?;
+        let Secrets { issuer_keys, entra_keys, saml_keys, tls } = Secrets::make()?;
         let folder = Arc::new(Folder::make(options.folder.as_deref())?);
         let ca_file = folder.write("ca.pem", &tls.ca_pem)?;
-        let bearer = bearer()?;
+        let bearer = Secret::new(random::text()?);
+        let classic_bearer = Secret::new(random::text()?);
         let identity_token_file = folder.write("identity-token", bearer.expose())?;
 
         let listeners = Listeners::bind(&options)?;
         let ready = ready(&options.world, &listeners, ca_file.clone(), identity_token_file, &folder);
         let world = Arc::new(options.world);
-        let issuer =
-            Arc::new(Issuer::new(world.clone(), Arc::new(issuer_keys), ready.identity.clone(), &bearer));
-        write_assertion(&folder, &issuer)?;
+        let identity = ready.identity.clone();
+        let issuer_keys = Arc::new(issuer_keys);
+        let issuer = Arc::new(Issuer::new(world.clone(), issuer_keys, identity, &bearer, &classic_bearer));
+        let assertions = Assertions {
+            folder: folder.clone(),
+            issuer: issuer.clone(),
+            saml: saml::Issuer::new(AD_FS, saml_keys),
+            upn: world.sign_in.user.upn.clone(),
+            life: world.id_token_life,
+        };
+        assertions.write()?;
 
-        let mut credentials = vec![TrustedIssuer { url: ready.identity.clone(), subject: Some(subject()) }];
+        let mut credentials = own_credentials(&world, &ready);
         credentials.extend(options.trust);
-        let trust = Trust::new(credentials, Box::new(Network::new(ca_file)));
+        // Entra and the gateway each fetch and keep the issuers' keys, as the real ones do.
+        let trust = || Trust::new(credentials.clone(), Box::new(Network::new(ca_file.clone())));
         let entra_keys = Arc::new(entra_keys);
+        let federations = vec![assertions.saml.federation()];
+        let entra = Entra::new(world.clone(), entra_keys.clone(), trust(), federations.clone());
         let store = Arc::new(Store::new(world.key_delay));
+        let vault = Arc::new(starter::stock(&world, clock::now())?);
         let (faults, journal) = (Arc::<Faults>::default(), Arc::<Journal>::default());
         let shared = Arc::new(Shared {
             faults: faults.clone(),
@@ -74,32 +93,53 @@ impl Emulator {
             latency: options.latency,
             connections: AtomicU64::new(0),
         });
-        let mut services: Vec<(TcpListener, Arc<dyn Service>)> = vec![
-            (listeners.identity, issuer.clone()),
-            (listeners.entra, Arc::new(Entra::new(world.clone(), entra_keys.clone(), trust))),
-            (listeners.arm, Arc::new(Arm::new(world.clone(), store.clone(), entra_keys.clone()))),
-            (listeners.gateway, Arc::new(Gateway::new(world.clone(), store, entra_keys))),
+        let broker =
+            Broker::new(world.clone(), store.clone(), entra_keys.clone(), trust()).federated(federations);
+        let thumbprints: Thumbprints = {
+            let (world, vault) = (world.clone(), vault.clone());
+            Arc::new(move || [world.partner_certificates.clone(), vault.thumbprints()].concat())
+        };
+        let gateway = Gateway::new(world.clone(), store.clone(), entra_keys.clone())
+            .brokering(broker)
+            .trusting(thumbprints);
+        let imds = Imds::new(world.clone(), entra_keys.clone(), ready.authority.clone());
+        let supervisor = Supervisor::new(classic_bearer, listeners.targets.identity);
+        let usual = Security::Tls(TlsAcceptor::from(tls.server));
+        let asking = Security::Tls(TlsAcceptor::from(tls.gateway));
+        let mut services: Vec<(TcpListener, Security, Arc<dyn Service>)> = vec![
+            (listeners.identity, usual.clone(), issuer.clone()),
+            (listeners.entra, usual.clone(), Arc::new(entra)),
+            (listeners.arm, usual.clone(), Arc::new(Arm::new(world.clone(), store, entra_keys.clone()))),
+            (
+                listeners.key_vault,
+                usual.clone(),
+                Arc::new(KeyVault::new(world.clone(), vault, entra_keys.clone(), ready.authority.clone())),
+            ),
+            (listeners.gateway, asking, Arc::new(gateway)),
+            (listeners.imds, Security::Plain, Arc::new(imds)),
+            (listeners.supervisor, Security::Plain, Arc::new(supervisor)),
         ];
         let named = |service: &dyn Service| [vec![service.name()], service.operations()].concat();
         let control = Control {
             faults: faults.clone(),
             journal: journal.clone(),
             ready: ready.clone(),
-            operations: services.iter().flat_map(|(_, service)| named(&**service)).collect(),
+            world: world.clone(),
+            entra_keys,
+            operations: services.iter().flat_map(|(_, _, service)| named(&**service)).collect(),
         };
-        services.push((listeners.control, Arc::new(control)));
+        services.push((listeners.control, usual, Arc::new(control)));
 
         let runtime =
             runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
         {
             let _context = runtime.enter();
-            let acceptor = TlsAcceptor::from(tls.server);
-            for (listener, service) in services {
+            for (listener, security, service) in services {
                 let listener = nonblocking(listener)?;
-                runtime.spawn(server::serve(listener, acceptor.clone(), service, shared.clone()));
+                runtime.spawn(server::serve(listener, security, service, shared.clone()));
             }
             runtime.spawn(proxy::serve(nonblocking(listeners.proxy)?, listeners.targets, shared));
-            runtime.spawn(keep_fresh(folder.clone(), issuer, world.id_token_life / 2));
+            runtime.spawn(assertions.keep_fresh());
         }
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = thread::Builder::new()
@@ -146,25 +186,46 @@ impl Drop for Emulator {
     }
 }
 
-/// All that takes computing: two RSA keys and the certificates, at the same time.
-fn secrets() -> Result<(SigningKey, SigningKey, Tls)> {
-    thread::scope(|scope| {
-        let issuer = scope.spawn(SigningKey::generate);
-        let tls = scope.spawn(|| tls::make(clock::now()));
-        let entra = SigningKey::generate();
-        let panicked =
-            || Error::new(Class::Internal, "Cannot start the emulator").why("making its keys panicked");
-        let issuer = issuer.join().map_err(|_| panicked())?;
-        let tls = tls.join().map_err(|_| panicked())?;
-        Ok((issuer?, entra?, tls?))
-    })
+/// The federated credentials of the emulator's own issuers: the workspace, as Ona's and as Classic's, and the machine's
+/// managed identity.
+fn own_credentials(world: &World, ready: &Ready) -> Vec<TrustedIssuer> {
+    let credential = |url, subject| TrustedIssuer { url, subject: Some(subject) };
+    vec![
+        credential(ready.identity.clone(), subject()),
+        credential(classic::issuer(&ready.identity), classic::CONTEXT.to_owned()),
+        credential(
+            imds::issuer(&ready.authority, &world.tenant_id),
+            world.managed_identity.object_id.clone(),
+        ),
+    ]
 }
 
-/// The workspace's bearer for the identity service.
-fn bearer() -> Result<Secret> {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(|error| failed(&error))?;
-    Ok(Secret::new(URL_SAFE_NO_PAD.encode(random)))
+/// All that takes computing.
+struct Secrets {
+    issuer_keys: SigningKey,
+    entra_keys: SigningKey,
+    saml_keys: SigningKey,
+    tls: Tls,
+}
+
+impl Secrets {
+    /// Makes them at the same time.
+    fn make() -> Result<Self> {
+        thread::scope(|scope| {
+            let issuer = scope.spawn(SigningKey::generate);
+            let saml = scope.spawn(SigningKey::generate);
+            let tls = scope.spawn(|| tls::make(clock::now()));
+            let entra = SigningKey::generate();
+            let panicked =
+                || Error::new(Class::Internal, "Cannot start the emulator").why("making its keys panicked");
+            Ok(Self {
+                issuer_keys: issuer.join().map_err(|_| panicked())??,
+                entra_keys: entra?,
+                saml_keys: saml.join().map_err(|_| panicked())??,
+                tls: tls.join().map_err(|_| panicked())??,
+            })
+        })
+    }
 }
 
 /// The bound ports.
@@ -172,10 +233,15 @@ struct Listeners {
     identity: TcpListener,
     entra: TcpListener,
     arm: TcpListener,
+    key_vault: TcpListener,
     gateway: TcpListener,
     proxy: TcpListener,
     control: TcpListener,
+    imds: TcpListener,
+    supervisor: TcpListener,
     targets: Targets,
+    imds_port: u16,
+    supervisor_port: u16,
     proxy_port: u16,
 }
 
@@ -185,17 +251,35 @@ impl Listeners {
         let (identity, identity_port) = listen(ports.identity)?;
         let (entra, entra_port) = listen(ports.entra)?;
         let (arm, arm_port) = listen(ports.arm)?;
+        let (key_vault, key_vault_port) = listen(ports.key_vault)?;
         let (gateway, gateway_port) = listen(ports.gateway)?;
         let (proxy, proxy_port) = listen(ports.proxy)?;
         let (control, control_port) = listen(ports.control)?;
+        let (imds, imds_port) = listen(ports.imds)?;
+        let (supervisor, supervisor_port) = listen(ports.supervisor)?;
         let targets = Targets {
             identity: identity_port,
             entra: entra_port,
             arm: arm_port,
+            key_vault: key_vault_port,
             gateway: gateway_port,
             control: control_port,
         };
-        Ok(Self { identity, entra, arm, gateway, proxy, control, targets, proxy_port })
+        Ok(Self {
+            identity,
+            entra,
+            arm,
+            key_vault,
+            gateway,
+            proxy,
+            control,
+            imds,
+            supervisor,
+            targets,
+            imds_port,
+            supervisor_port,
+            proxy_port,
+        })
     }
 }
 
@@ -226,7 +310,8 @@ fn ready(
     folder: &Folder,
 ) -> Ready {
     let url = |port: u16| format!("https://127.0.0.1:{port}");
-    let Targets { identity, entra, arm, gateway, control } = listeners.targets;
+    let plain = |port: u16| format!("http://127.0.0.1:{port}");
+    let Targets { identity, entra, arm, key_vault, gateway, control } = listeners.targets;
     Ready {
         ca_file,
         tenant_id: world.tenant_id.clone(),
@@ -238,9 +323,19 @@ fn ready(
         identity_token_file,
         authority: url(entra),
         arm: url(arm),
+        key_vault: url(key_vault),
+        secret_name: world.secret_name.clone(),
+        certificate_name: world.certificate_name.clone(),
         gateway: url(gateway),
-        proxy: format!("http://127.0.0.1:{}", listeners.proxy_port),
+        broker: format!("{}{}", url(gateway), broker::PATH),
+        broker_audience: world.broker_audience.clone(),
+        imds: plain(listeners.imds_port),
+        managed_identity: world.managed_identity.client_id.clone(),
+        supervisor: plain(listeners.supervisor_port),
+        workspace_id: classic::WORKSPACE.to_owned(),
+        proxy: plain(listeners.proxy_port),
         assertion_file: folder.file(ASSERTION),
+        saml_assertion_file: folder.file(SAML_ASSERTION),
         control: url(control),
         product: world.product.clone(),
         foreign_product: world.foreign_product.clone(),
@@ -251,19 +346,46 @@ fn ready(
 }
 
 const ASSERTION: &str = "assertion";
+const SAML_ASSERTION: &str = "saml-assertion.xml";
 
-fn write_assertion(folder: &Folder, issuer: &Issuer) -> Result<()> {
-    let token = issuer.token(&[ENTRA_AUDIENCE.to_owned()], 0, clock::now())?;
-    folder.write(ASSERTION, &token).map(drop)
+/// The federated AD FS, by its entity id. It is a name; nothing listens there.
+const AD_FS: &str = "http://adfs.acme.example/adfs/services/trust";
+
+/// Writes the files with assertions.
+struct Assertions {
+    folder: Arc<Folder>,
+    issuer: Arc<Issuer>,
+    saml: saml::Issuer,
+    /// The person that the SAML assertion is about.
+    upn: String,
+    /// Of both.
+    life: Duration,
 }
 
-/// Keeps the assertion file valid.
-async fn keep_fresh(folder: Arc<Folder>, issuer: Arc<Issuer>, every: Duration) {
-    let every = every.max(Duration::from_millis(100));
-    loop {
-        tokio::time::sleep(every).await;
-        if let Err(error) = write_assertion(&folder, &issuer) {
-            tracing::warn!(%error, "the assertion file is not fresh");
+impl Assertions {
+    fn write(&self) -> Result<()> {
+        let now = clock::now();
+        let token = self.issuer.token(&[ENTRA_AUDIENCE.to_owned()], 0, now)?;
+        self.folder.write(ASSERTION, &token)?;
+        let statement = saml::Statement {
+            name_id: &self.upn,
+            attributes: &[(saml::UPN, &self.upn)],
+            audience: SAML_AUDIENCE,
+            recipient: SAML_RECIPIENT,
+            // Whole seconds, as they are written.
+            life: Duration::from_secs(self.life.as_secs().max(1)),
+        };
+        self.folder.write(SAML_ASSERTION, &self.saml.issue(&statement, now)?).map(drop)
+    }
+
+    /// Keeps the files valid.
+    async fn keep_fresh(self) {
+        let every = (self.life / 2).max(Duration::from_millis(100));
+        loop {
+            tokio::time::sleep(every).await;
+            if let Err(error) = self.write() {
+                tracing::warn!(%error, "the assertion files are not fresh");
+            }
         }
     }
 }

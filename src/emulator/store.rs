@@ -66,6 +66,8 @@ pub struct Holder {
     pub scope: String,
     /// Its state.
     pub state: State,
+    /// Its name for people.
+    pub display_name: String,
 }
 
 /// What must hold of the stored subscription before a change: the `If-Match` of RFC 9110, section 13.1.1.
@@ -153,6 +155,7 @@ impl Store {
             sid: subscription.sid.clone(),
             scope: subscription.scope.clone(),
             state: subscription.state,
+            display_name: subscription.display_name.clone(),
         })
     }
 

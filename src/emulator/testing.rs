@@ -15,6 +15,7 @@ pub(super) fn request(method: &str, target: &str) -> Request {
         body: Bytes::new(),
         host: "127.0.0.1:1".to_owned(),
         peer: ([127, 0, 0, 1], 2).into(),
+        client_certificate: None,
     }
 }
 

@@ -1,16 +1,22 @@
 //! A certificate authority made at start, and the one certificate that every port presents.
 
+use super::client_certificate::AnyCertificate;
 use crate::error::{Class, Error, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::{ServerConfig, pki_types::PrivateKeyDer, version};
+use rustls::{
+    ServerConfig,
+    pki_types::PrivateKeyDer,
+    server::{NoClientAuth, danger::ClientCertVerifier},
+    version,
+};
 use std::{sync::Arc, time::Duration, time::SystemTime};
 
 /// Names in the certificate: the loopback, and what a client asks for when it comes through the proxy.
 /// Several clients send no server name for an IP address; they get this same certificate.
-pub(super) const NAMES: [&str; 9] = [
+pub(super) const NAMES: [&str; 10] = [
     "127.0.0.1",
     "localhost",
     "login.microsoftonline.com",
@@ -20,6 +26,7 @@ pub(super) const NAMES: [&str; 9] = [
     "*.vault.azure.net",
     "*.azure-api.net",
     "app.gitpod.io",
+    "api.gitpod.io",
 ];
 
 /// Longer than anybody leaves an emulator running, and short enough for clients that frown on long lives.
@@ -31,6 +38,8 @@ pub(super) struct Tls {
     pub(super) ca_pem: String,
     /// The servers' side.
     pub(super) server: Arc<ServerConfig>,
+    /// The gateway's: it asks its clients for a certificate and does without one.
+    pub(super) gateway: Arc<ServerConfig>,
 }
 
 /// Makes the authority and the certificate. The authority's key is dropped here, so nothing else can be signed with it.
@@ -39,14 +48,23 @@ pub(super) fn make(now: SystemTime) -> Result<Tls> {
         CertifiedIssuer::self_signed(authority(now), KeyPair::generate().map_err(failed)?).map_err(failed)?;
     let key = KeyPair::generate().map_err(failed)?;
     let certificate = leaf(now)?.signed_by(&key, &ca).map_err(failed)?;
-    let mut server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
-        .map_err(failed)?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::from(key))
-        .map_err(failed)?;
-    server.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Tls { ca_pem: ca.pem(), server: Arc::new(server) })
+    let key = PrivateKeyDer::from(key);
+    let server = |clients: Arc<dyn ClientCertVerifier>| -> Result<Arc<ServerConfig>> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut server = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+            .map_err(failed)?
+            .with_client_cert_verifier(clients)
+            .with_single_cert(vec![certificate.der().clone()], key.clone_key())
+            .map_err(failed)?;
+        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(server))
+    };
+    Ok(Tls {
+        ca_pem: ca.pem(),
+        server: server(Arc::new(NoClientAuth))?,
+        gateway: server(Arc::new(AnyCertificate::new()))?,
+    })
 }
 
 fn authority(now: SystemTime) -> CertificateParams {

@@ -22,6 +22,8 @@ pub struct Request {
     pub host: String,
     /// Where it came from.
     pub peer: SocketAddr,
+    /// The DER of the certificate that the client proved in TLS to hold; only the gateway's port asks for one.
+    pub client_certificate: Option<Bytes>,
 }
 
 impl Request {

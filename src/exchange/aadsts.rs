@@ -15,9 +15,22 @@ use http::Response;
 use serde_json::Value;
 use std::time::SystemTime;
 
+/// Which grant Entra was asked for a token by: the same code asks different things of different people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Client credentials with the workspace's id token as the client's assertion.
+    ClientAssertion,
+    /// A SAML assertion of a person.
+    SamlBearer,
+    /// A person's token, with the workspace's id token as the client's assertion.
+    OnBehalfOf,
+}
+
 /// What Entra was asked for, and with what in hand.
 #[derive(Clone, Debug)]
 pub struct Presented {
+    /// By which grant.
+    pub flow: Flow,
     /// Tenant id or domain.
     pub tenant_id: String,
     /// The application's (client) id.
@@ -26,7 +39,7 @@ pub struct Presented {
     pub audience: String,
     /// The scope of the access token.
     pub scope: String,
-    /// What the assertion says.
+    /// What the assertion says that proves the client, or in [`Flow::SamlBearer`] the person.
     pub claims: Claims,
 }
 
@@ -44,6 +57,8 @@ pub struct Refusal {
     pub trace_id: Option<String>,
     /// Our id of the request, as Entra repeats it.
     pub correlation_id: Option<String>,
+    /// It comes with a claims challenge: what a person's next sign-in has to prove besides.
+    pub claims_challenge: bool,
 }
 
 impl Refusal {
@@ -59,6 +74,7 @@ impl Refusal {
             description: first_line(description),
             trace_id: text("trace_id"),
             correlation_id: text("correlation_id"),
+            claims_challenge: body.get("claims").is_some_and(Value::is_string),
         })
     }
 }
@@ -92,7 +108,7 @@ pub fn explain(answer: &Response<Bytes>, presented: &Presented, now: SystemTime)
                 .fix("check entra.authority, and whether a proxy or a portal stands between")
         }
         (_, Some(refusal), None) => {
-            let (class, fix) = advice::by_error(&refusal.error);
+            let (class, fix) = advice::by_error(&refusal.error, presented.flow);
             Error::new(class, refused(presented)).fix(fix)
         }
         (_, Some(_), Some(known)) => Error::new(known.class, refused(presented)).fix(known.fix),
@@ -131,6 +147,9 @@ fn told(refusal: &Refusal, presented: &Presented, now: SystemTime) -> String {
             clock::rfc3339(claims.exp),
             clock::rfc3339(now)
         ));
+    }
+    if refusal.claims_challenge {
+        parts.push("it comes with a claims challenge, which only a person's sign-in can meet".to_owned());
     }
     for (name, id) in [("trace id", &refusal.trace_id), ("correlation id", &refusal.correlation_id)] {
         if let Some(id) = id {

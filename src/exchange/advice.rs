@@ -3,7 +3,9 @@
 //! Whether a code is `Denied` or `Config` follows the question who has to act: somebody with rights in the directory,
 //! or whoever wrote our configuration.
 
-use super::aadsts::Presented;
+mod person;
+
+use super::aadsts::{Flow, Presented};
 use crate::error::Class::{self, Config, Denied, TryAgain, Unavailable};
 use serde_json::json;
 
@@ -21,8 +23,12 @@ pub(super) fn is_about_the_match(code: u32) -> bool {
     matches!(code, 70_021 | 700_211 | 700_212 | 700_213 | 7_002_121 | 7_002_138 | 70_025)
 }
 
-/// The table.
+/// The tables: what is peculiar to the flow, then what holds for all.
 pub(super) fn known(code: u32, presented: &Presented) -> Option<Known> {
+    person::known(code, presented).or_else(|| common(code, presented))
+}
+
+fn common(code: u32, presented: &Presented) -> Option<Known> {
     let Presented { tenant_id, client_id, scope, claims, .. } = presented;
     let (class, fix) = match code {
         70_021 => (
@@ -69,8 +75,14 @@ pub(super) fn known(code: u32, presented: &Presented) -> Option<Known> {
 }
 
 /// By the OAuth error (RFC 6749, 5.2 and 4.1.2.1; `OpenID` Connect Core, 3.1.2.6), for codes that are not in the table.
-pub(super) fn by_error(error: &str) -> (Class, &'static str) {
+pub(super) fn by_error(error: &str, flow: Flow) -> (Class, &'static str) {
     match error {
+        "invalid_grant" | "unsupported_grant_type" if flow == Flow::SamlBearer => {
+            (Denied, person::ONLY_AD_FS)
+        }
+        "interaction_required" | "login_required" | "consent_required" if flow != Flow::ClientAssertion => {
+            (Denied, "a person has to sign in again, and consent or meet what the policies of this API want")
+        }
         "invalid_request" | "invalid_scope" | "invalid_resource" | "unsupported_grant_type" => {
             (Config, "check entra.tenant_id, entra.client_id and the credential's scope")
         }

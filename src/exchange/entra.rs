@@ -3,13 +3,17 @@
 
 use super::{
     AccessToken, Exchange,
-    aadsts::{Presented, explain},
+    aadsts::{Flow, Presented, explain},
+    directory,
+    oauth::{form::Form, granted::Granted},
+    proof::prove,
+    saml_bearer,
 };
 use crate::{
     clock, config,
     error::{Class, Error, Result},
     http::{Client, answer, transport},
-    identity::{IdentitySource, Proof, Want},
+    identity::{IdentitySource, Proof, Subject, Want},
     secret::Secret,
 };
 use async_trait::async_trait;
@@ -21,13 +25,9 @@ use azure_core::{
 use azure_identity::{ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions};
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use serde::Deserialize;
-use serde_json::Value;
 use std::{
-    borrow::Cow,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
 };
 use url::Url;
 
@@ -63,6 +63,32 @@ impl Entra {
         })
     }
 
+    fn presented(&self, flow: Flow, scope: &str, subject: &Subject) -> Presented {
+        Presented {
+            flow,
+            tenant_id: self.tenant_id.clone(),
+            client_id: self.client_id.clone(),
+            audience: self.audience.clone(),
+            scope: scope.to_owned(),
+            claims: subject.claims.clone(),
+        }
+    }
+
+    /// The SAML bearer grant (RFC 7522), as a public client: nothing but the assertion proves anything. Entra takes only
+    /// those of an AD FS that the tenant is federated with.
+    /// <https://learn.microsoft.com/entra/identity-platform/v2-saml-bearer-assertion>
+    async fn saml_bearer(&self, scope: &str, subject: Subject, assertion: &Secret) -> Result<AccessToken> {
+        let encoded = saml_bearer::encode(assertion);
+        let form = Form::grant(saml_bearer::grant_type(assertion))
+            .with("client_id", &self.client_id)
+            .secret("assertion", encoded.expose())
+            .with("scope", scope);
+        let presented = self.presented(Flow::SamlBearer, scope, &subject);
+        let granted = directory::token(&self.http, &self.authority, &presented, &form).await?;
+        let Granted { token, bearer, expires_at, refresh_at, .. } = granted;
+        Ok(AccessToken { token, bearer, expires_at, refresh_at, subject })
+    }
+
     /// The SDK's options: this authority, and `reader` without retries.
     fn options(&self, reader: Arc<Reader>) -> ClientAssertionCredentialOptions {
         let mut cloud = CustomConfiguration::default();
@@ -87,22 +113,15 @@ impl Exchange for Entra {
         })?;
         self.http.warm(&self.authority).await;
         let want = Want { audience: &self.audience, scope: Some(scope) };
-        let proven = self.identity.prove(&want).await;
-        let (subject, proof) = proven.map_err(|miss| miss.into_error(self.identity.name()))?;
+        let (subject, proof) = prove(&*self.identity, &want).await?;
         let assertion = match proof {
             Proof::IdToken(token) => token,
             Proof::Session { token, expires_at, refresh_at } => {
                 return Ok(AccessToken { token, bearer: true, expires_at, refresh_at, subject });
             }
-            Proof::Saml(_) => todo!("being built"),
+            Proof::Saml(assertion) => return self.saml_bearer(scope, subject, &assertion).await,
         };
-        let presented = Presented {
-            tenant_id: self.tenant_id.clone(),
-            client_id: self.client_id.clone(),
-            audience: self.audience.clone(),
-            scope: scope.to_owned(),
-            claims: subject.claims.clone(),
-        };
+        let presented = self.presented(Flow::ClientAssertion, scope, &subject);
         let reader = Arc::new(Reader { http: self.http.clone(), presented, granted: Mutex::default() });
 
         // The SDK's credential keeps a token until 300 s before its end and has no way to be told otherwise, so each
@@ -119,13 +138,10 @@ impl Exchange for Entra {
             .map_err(|error| transport::from_azure(&error).unwrap_or_else(|| refused_by_the_sdk(&error)))?;
         let granted =
             reader.take().ok_or_else(|| Error::new(Class::Internal, "a token came without an answer"))?;
-        Ok(AccessToken {
-            token: Secret::new(token.token.secret().to_owned()),
-            bearer: true,
-            expires_at: granted.expires_at,
-            refresh_at: granted.refresh_at,
-            subject,
-        })
+        // The SDK's token is the one of the answer: the reader has checked and kept that.
+        drop(token);
+        let Granted { token, bearer, expires_at, refresh_at, .. } = granted;
+        Ok(AccessToken { token, bearer, expires_at, refresh_at, subject })
     }
 }
 
@@ -177,11 +193,7 @@ impl Reader {
         if answer.status() != StatusCode::OK {
             return Err(explain(&answer, &self.presented, clock::now()));
         }
-        let granted = Granted::read(&answer, asked_at).map_err(|why| {
-            Error::new(Class::Unavailable, "Entra's answer holds no access token")
-                .why(format!("{why}; {}", answer::outline(&answer)))
-                .fix("check entra.authority, and whether a proxy or a portal stands between")
-        })?;
+        let granted = directory::read(&answer, asked_at)?;
         *self.granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted);
         Ok(answer)
     }
@@ -197,47 +209,6 @@ impl fmt::Debug for Reader {
 impl HttpClient for Reader {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         self.send(request).await.map(transport::incoming).map_err(transport::to_azure)
-    }
-}
-
-/// What a good answer says besides the token.
-struct Granted {
-    expires_at: SystemTime,
-    refresh_at: Option<SystemTime>,
-}
-
-/// A life of more than ten years is not one.
-const LONGEST: u64 = 10 * 366 * 24 * 3600;
-
-impl Granted {
-    /// Checks the body of a 200 (RFC 6749, 5.1). Error: what is wrong with it.
-    fn read(answer: &Response<Bytes>, asked_at: SystemTime) -> Result<Self, &'static str> {
-        #[derive(Deserialize)]
-        struct Body<'a> {
-            #[serde(borrow)]
-            token_type: Cow<'a, str>,
-            #[serde(borrow)]
-            access_token: Cow<'a, str>,
-            expires_in: u64,
-            refresh_in: Option<Value>,
-        }
-        let body: Body = serde_json::from_slice(answer.body()).map_err(|_| "it is not a token answer")?;
-        if body.access_token.is_empty() {
-            return Err("its access_token is empty");
-        }
-        if !body.token_type.eq_ignore_ascii_case("Bearer") {
-            return Err("its token_type is not Bearer");
-        }
-        if !(1..=LONGEST).contains(&body.expires_in) {
-            return Err("its expires_in is not a life");
-        }
-        // A hint only: one that makes no sense is no reason to refuse the token.
-        let refresh_in =
-            body.refresh_in.as_ref().and_then(Value::as_u64).filter(|wait| *wait < body.expires_in);
-        Ok(Self {
-            expires_at: asked_at + Duration::from_secs(body.expires_in),
-            refresh_at: refresh_in.map(|wait| asked_at + Duration::from_secs(wait)),
-        })
     }
 }
 

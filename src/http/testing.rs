@@ -4,7 +4,11 @@ use super::{Client, Options};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{
+    RootCertStore,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    server::WebPkiClientVerifier,
+};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -21,6 +25,8 @@ use url::Url;
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) connection: usize,
+    /// The certificate that the client presented, in DER.
+    pub(crate) certificate: Option<Vec<u8>>,
     /// Request line and headers.
     pub(crate) head: String,
     pub(crate) body: String,
@@ -57,6 +63,7 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Respo
 /// The server; it dies with the runtime of the test.
 pub(crate) struct Server {
     pub(crate) url: Url,
+    ca: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
     seen: Arc<Mutex<Vec<Seen>>>,
     accepted: Arc<Mutex<usize>>,
@@ -65,6 +72,15 @@ pub(crate) struct Server {
 impl Server {
     /// A server with a CA of its own that answers each request with what `reply` says to it and its number, from 0.
     pub(crate) async fn start(reply: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_with(false, reply).await
+    }
+
+    /// The same, and it wants every client to present a certificate of its own CA's: see [`Server::certificate`].
+    pub(crate) async fn start_mutual(reply: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_with(true, reply).await
+    }
+
+    async fn start_with(mutual: bool, reply: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut ca = CertificateParams::new(Vec::new()).unwrap();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -74,10 +90,19 @@ impl Server {
         let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned(), "service.example".to_owned()];
         let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let config = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
+            .unwrap();
+        let config = if mutual {
+            let mut roots = RootCertStore::empty();
+            roots.add(ca.der().clone()).unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+            config.with_client_cert_verifier(verifier)
+        } else {
+            config.with_no_client_auth()
+        };
+        let config = config
             .with_single_cert(
                 vec![leaf.der().clone()],
                 PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())),
@@ -88,7 +113,7 @@ impl Server {
         let url = Url::parse(&format!("https://{}/", listener.local_addr().unwrap())).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let accepted = Arc::new(Mutex::new(0));
-        let server = Self { url, folder, seen: Arc::clone(&seen), accepted: Arc::clone(&accepted) };
+        let server = Self { url, ca, folder, seen: Arc::clone(&seen), accepted: Arc::clone(&accepted) };
         let (acceptor, reply) = (TlsAcceptor::from(Arc::new(config)), Arc::new(reply));
         tokio::spawn(async move {
             loop {
@@ -102,7 +127,9 @@ impl Server {
                 tokio::spawn(async move {
                     // A client that does not trust us ends the handshake: nothing to serve then.
                     if let Ok(stream) = acceptor.accept(stream).await {
-                        serve(stream, connection, &*reply, &seen).await;
+                        let presented = stream.get_ref().1.peer_certificates();
+                        let certificate = presented.map(|chain| chain[0].to_vec());
+                        serve(stream, (connection, certificate), &*reply, &seen).await;
                     }
                 });
             }
@@ -113,6 +140,13 @@ impl Server {
     /// The CA's certificate.
     pub(crate) fn ca_file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
+    }
+
+    /// A certificate of the CA's for a client, and its key: PEM texts, and the certificate's DER.
+    pub(crate) fn certificate(&self) -> (String, String, Vec<u8>) {
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(Vec::new()).unwrap().signed_by(&key, &self.ca).unwrap();
+        (leaf.pem(), key.serialize_pem(), leaf.der().to_vec())
     }
 
     /// A client that trusts this server.
@@ -149,13 +183,13 @@ impl Server {
 
 async fn serve<S>(
     mut stream: S,
-    connection: usize,
+    from: (usize, Option<Vec<u8>>),
     reply: &impl Fn(usize, &Seen) -> Reply,
     all: &Mutex<Vec<Seen>>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    while let Some(seen) = read_request(&mut stream, connection).await {
+    while let Some(seen) = read_request(&mut stream, &from).await {
         let number = {
             let mut all = all.lock().unwrap();
             all.push(seen.clone());
@@ -175,7 +209,10 @@ async fn serve<S>(
     }
 }
 
-async fn read_request(stream: &mut (impl AsyncRead + Unpin), connection: usize) -> Option<Seen> {
+async fn read_request(
+    stream: &mut (impl AsyncRead + Unpin),
+    from: &(usize, Option<Vec<u8>>),
+) -> Option<Seen> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -194,7 +231,13 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin), connection: usize) 
             return None;
         }
     }
-    Some(Seen { connection, head: text, body: String::from_utf8(bytes[head..].to_vec()).unwrap() })
+    let (connection, certificate) = from.clone();
+    Some(Seen {
+        connection,
+        certificate,
+        head: text,
+        body: String::from_utf8(bytes[head..].to_vec()).unwrap(),
+    })
 }
 
 fn to_bytes(answer: &Response<Bytes>) -> Vec<u8> {

@@ -1,4 +1,5 @@
 //! Kind `access-token`: an Entra token for an API behind the gateway. It cannot be revoked and merely expires.
+//! (Of an exchange that can revoke, access tokens are [brokered](super::brokered).)
 
 use super::{
     Lease, Lessor, Released, Value,

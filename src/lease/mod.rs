@@ -6,17 +6,21 @@ pub mod access_token;
 pub mod arm;
 pub mod arm_error;
 pub mod bearer;
+pub mod brokered;
 #[cfg(test)]
 mod fake;
+pub mod id_token;
 pub mod probe;
 pub mod random;
 pub mod subscription_key;
 pub mod verdict;
 #[cfg(test)]
 mod wire_tests;
+#[cfg(test)]
+mod wiring_tests;
 
 use crate::{
-    config::{Config, Target},
+    config::{Config, Method, Target},
     error::{Class, Error, Result},
     exchange::{Exchange, Identities},
     http,
@@ -25,6 +29,8 @@ use crate::{
 use access_token::AccessToken;
 use arm::Arm;
 use async_trait::async_trait;
+use brokered::Brokered;
+use id_token::IdToken;
 use probe::Probe;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -120,8 +126,18 @@ pub fn lessors(
         let probe = credential.probe.as_deref().map(|path| Probe::new(&gateway.url, path, http.clone()));
         let exchange = |name: &str| Arc::clone(&exchanges[name]);
         lessors.push(match &credential.target {
+            // Whatever can be revoked is, so such a token is a brokered one by another name.
+            Target::AccessToken { exchange: name, scope } if revokes(config, name) => {
+                Arc::new(Brokered::new(exchange(name), Some(scope), true, probe))
+            }
             Target::AccessToken { exchange: name, scope } => {
                 Arc::new(AccessToken::new(exchange(name), scope, probe))
+            }
+            Target::Brokered { exchange: name, scope } => {
+                Arc::new(Brokered::new(exchange(name), scope.as_deref(), revokes(config, name), probe))
+            }
+            Target::IdToken { identity, audience } => {
+                Arc::new(IdToken::new(Arc::clone(&identities[identity]), audience, probe))
             }
             Target::SubscriptionKey { exchange: name, scope } => {
                 let arm = match arms.entry((name, &credential.gateway)) {
@@ -147,16 +163,15 @@ pub fn lessors(
                 };
                 Arc::new(SubscriptionKey::new(arm, probe, wanted))
             }
-            Target::IdToken { .. }
-            | Target::VaultSecret(_)
-            | Target::VaultCertificate(_)
-            | Target::Brokered { .. } => {
-                let _ = identities;
-                todo!("being built")
-            }
+            Target::VaultSecret(_) | Target::VaultCertificate(_) => todo!("being built"),
         });
     }
     Ok(lessors)
+}
+
+/// Whether the exchange takes back what it has issued.
+fn revokes(config: &Config, exchange: &str) -> bool {
+    matches!(&config.exchanges[exchange].method, Method::TokenExchange(method) if method.revocation_endpoint.is_some())
 }
 
 fn no_service(credential: &str) -> Error {

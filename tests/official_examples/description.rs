@@ -102,7 +102,12 @@ impl Files {
         for (name, value) in fields {
             let place = format!("{place}.{name}");
             match properties.get(name) {
-                None => found.push(format!("{place}: not in the description")),
+                None => match schema.value.get("additionalProperties") {
+                    Some(schema_of_all @ Value::Object(_)) => {
+                        self.compare(value, &self.child(schema, schema_of_all), &place, found);
+                    }
+                    _ => found.push(format!("{place}: not in the description")),
+                },
                 Some(schema) if schema.value.get("x-ms-secret") == Some(&Value::Bool(true)) => {
                     found.push(format!("{place}: a secret, which no answer may hold"));
                 }

@@ -1,4 +1,4 @@
-//! The emulated ARM against Microsoft's own examples and descriptions.
+//! The emulated ARM (here) and Key Vault ([`key_vault`]) against Microsoft's own examples and descriptions.
 //!
 //! The descriptions are read where they lie: the folder that `APIM_AGENT_AZURE_SPECS` names, else `../shared/azure`
 //! beside the package. Without them these tests say that they were skipped. Nothing is copied from there: ids, names
@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)] // a test: what is not as expected has to stop it
 
 mod description;
+mod key_vault;
 
 use apim_agent::{
     clock,
@@ -49,11 +50,16 @@ const IMPLEMENTED: [&str; 11] = [
 
 static KEYS: LazyLock<Arc<SigningKey>> = LazyLock::new(|| Arc::new(SigningKey::generate().unwrap()));
 
-/// The folder with the descriptions of APIM, if it is here. A folder that was named has to be.
+/// The folder with the descriptions of APIM, if it is here.
 fn folder() -> Option<PathBuf> {
+    descriptions(APIM)
+}
+
+/// A folder with descriptions, if it is here. A folder that was named has to be.
+fn descriptions(below: &str) -> Option<PathBuf> {
     let named = std::env::var_os("APIM_AGENT_AZURE_SPECS").map(PathBuf::from);
     let root = named.clone().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/azure"));
-    let folder = root.join(APIM);
+    let folder = root.join(below);
     if folder.is_dir() {
         return Some(folder);
     }
@@ -171,6 +177,7 @@ fn request(method: Method, path: &str, token: &str) -> Request {
         body: bytes::Bytes::new(),
         host: "management.azure.com".to_owned(),
         peer: ([127, 0, 0, 1], 1).into(),
+        client_certificate: None,
     }
 }
 

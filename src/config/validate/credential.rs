@@ -93,7 +93,8 @@ impl Check<'_> {
         let grace = self.or(&path("grace"), forms::duration_in(GRACES.0..=GRACES.1), default_grace);
         let probe = self.optional(&path("probe"), forms::probe_path);
         let gateway = self.reference(&path("gateway"), "gateways");
-        if grace >= lifetime {
+        // A kind without a lifetime of its own takes its issuer's, to which the lifecycle fits the grace.
+        if grace >= lifetime && outline.kind.is_none_or(|kind| kind.keys().contains(&"lifetime")) {
             self.grace_too_long(&path("grace"), lifetime);
         }
         let kind = outline.kind?;

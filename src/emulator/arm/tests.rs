@@ -74,6 +74,7 @@ fn request(method: Method, url: &str) -> Request {
         body: bytes::Bytes::new(),
         host: "management.azure.com".to_owned(),
         peer: ([127, 0, 0, 1], 1).into(),
+        client_certificate: None,
     };
     request.with("content-length", "0")
 }

@@ -29,8 +29,8 @@ fn key_challenge(host: &str, message: &str) -> Response {
     refusal(401, message).header("WWW-Authenticate", challenge)
 }
 
-/// 401 of `validate-azure-ad-token`, which sends no challenge.
-pub(super) fn token_refused(message: &str) -> Response {
+/// 401 of `validate-azure-ad-token` and `validate-client-certificate`, which send no challenge.
+pub(super) fn credential_refused(message: &str) -> Response {
     refusal(401, message)
 }
 
@@ -65,7 +65,7 @@ mod tests {
             (key_invalid("h"), 143),
             (rate_limited(57), 84),
             (not_found(), 54),
-            (token_refused("Invalid Azure AD JWT"), 56),
+            (credential_refused("Invalid Azure AD JWT"), 56),
         ] {
             assert_eq!(response.body.len(), length, "{}", text(&response));
             let body: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
@@ -83,7 +83,7 @@ mod tests {
         let expected = r#"AzureApiManagementKey realm="https://localhost:8443/echo",name="Ocp-Apim-Subscription-Key",type="header""#;
         assert_eq!(challenge(key_missing("localhost:8443")).as_deref(), Some(expected));
         assert_eq!(challenge(key_invalid("localhost:8443")).as_deref(), Some(expected));
-        assert_eq!(challenge(token_refused("Azure AD JWT not present")), None);
+        assert_eq!(challenge(credential_refused("Azure AD JWT not present")), None);
         assert_eq!(challenge(not_found()), None);
     }
 

@@ -1,6 +1,6 @@
 //! The backend behind the API "echo": says what it saw, which shows what the gateway lets through.
 
-use super::{Caller, key};
+use super::{caller::Caller, key};
 use crate::emulator::wire::Request;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::HeaderMap;
@@ -84,7 +84,7 @@ mod tests {
     use bytes::Bytes;
 
     fn caller() -> Caller {
-        Caller::Subscription { sid: "ws-1".to_owned(), product: Some("starter".to_owned()) }
+        Caller::Subscription { sid: "ws-1".to_owned(), product: Some("starter".to_owned()), whose: None }
     }
 
     #[test]

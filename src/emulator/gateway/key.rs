@@ -48,6 +48,10 @@ fn api_of(scope: &str) -> Option<&str> {
 mod tests {
     use super::{super::tests::get, *};
 
+    fn holder(scope: &str, state: State) -> Holder {
+        Holder { sid: "s".to_owned(), scope: scope.to_owned(), state, display_name: "one".to_owned() }
+    }
+
     #[test]
     fn the_header_beats_the_query_and_an_empty_key_is_none() {
         for (header, query, expected) in [
@@ -92,7 +96,7 @@ mod tests {
             ("/", false),
             ("", false),
         ] {
-            let holder = Holder { sid: "s".to_owned(), scope: scope.to_owned(), state: State::Active };
+            let holder = holder(scope, State::Active);
             assert_eq!(opens(&holder, "starter"), expected, "{scope}");
         }
     }
@@ -101,7 +105,7 @@ mod tests {
     fn only_an_active_subscription_opens() {
         use State::{Active, Cancelled, Expired, Rejected, Submitted, Suspended};
         for state in [Active, Cancelled, Expired, Rejected, Submitted, Suspended] {
-            let holder = Holder { sid: "s".to_owned(), scope: "/apis".to_owned(), state };
+            let holder = holder("/apis", state);
             assert_eq!(opens(&holder, "starter"), state == Active, "{state:?}");
         }
     }

@@ -1,16 +1,22 @@
-//! The API Management gateway: one API, "echo", which a subscription key or an Entra token opens.
+//! The API Management gateway: the API "echo", which a subscription key or an Entra token opens; the API "partner",
+//! which a client certificate opens; and the broker, which trades a workspace's identity for a key of "echo".
 //!
-//! A real gateway behaves like this one when it has the following policy at the API; `gitpod/policies/echo.xml`
+//! A real gateway behaves like this one when it has the following policy at "echo"; `gitpod/policies/echo.xml`
 //! is that policy, ready to be applied. A call that carries both a key and a token is judged by its key alone.
 //!
 //! ```xml
 #![doc = include_str!("../../../gitpod/policies/echo.xml")]
 //! ```
 //!
+//! The same goes for "partner" and `gitpod/policies/partner.xml`.
+//!
 //! Two things differ, and a careful client depends on neither: the reason phrase (APIM says `401 Access Denied`), and
 //! that the nodes of a real gateway each count calls for themselves, so that its limits are less exact.
 
 mod answers;
+pub mod broker;
+mod caller;
+mod certificate;
 mod echo;
 mod key;
 mod rate;
@@ -26,9 +32,11 @@ use crate::{
     },
 };
 use async_trait::async_trait;
+use broker::Broker;
+use caller::{Caller, Subject};
+pub use certificate::{Thumbprint, Thumbprints, thumbprint};
 use http::Method;
 use rate::Limiter;
-use serde_json::{Value, json};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
@@ -43,8 +51,16 @@ pub const API_PATH: &str = "/echo";
 /// The API's id, as scopes name it.
 pub const API_ID: &str = "echo";
 
+/// Where the API is mounted that a client certificate opens: this path and all below it.
+pub const PARTNER_PATH: &str = "/partner";
+
+/// Where the API that takes workspaces' own id tokens is mounted.
+pub const WORKSPACE_PATH: &str = "/workspace";
+
 const STATUS: &str = "Gateway_Status";
 const ECHO: &str = "Echo_Call";
+const PARTNER: &str = "Partner_Call";
+const WORKSPACE: &str = "Workspace_Call";
 const NOT_FOUND: &str = "Gateway_OperationNotFound";
 
 type KeyLookup = dyn Fn(&str, SystemTime) -> Option<Holder> + Send + Sync;
@@ -55,11 +71,14 @@ pub struct Gateway {
     world: Arc<World>,
     holder_of: Box<KeyLookup>,
     verify: Box<SignatureCheck>,
+    thumbprints: Thumbprints,
+    broker: Option<Broker>,
     limiter: Mutex<Limiter>,
 }
 
 impl Gateway {
-    /// A gateway that looks keys up in `store` and trusts the tokens that `entra_keys` signed.
+    /// A gateway that looks keys up in `store`, trusts the tokens that `entra_keys` signed and the certificates that
+    /// `world` names, and has no broker.
     pub fn new(world: Arc<World>, store: Arc<Store>, entra_keys: Arc<SigningKey>) -> Self {
         Self::with(
             world,
@@ -70,7 +89,25 @@ impl Gateway {
 
     fn with(world: Arc<World>, holder_of: Box<KeyLookup>, verify: Box<SignatureCheck>) -> Self {
         let limiter = Mutex::new(Limiter::new(world.rate_limit));
-        Self { world, holder_of, verify, limiter }
+        let thumbprints: Thumbprints = {
+            let world = world.clone();
+            Arc::new(move || world.partner_certificates.clone())
+        };
+        Self { world, holder_of, verify, thumbprints, broker: None, limiter }
+    }
+
+    /// Trusts the certificates that `thumbprints` names at the time of each call, instead of the world's.
+    #[must_use]
+    pub fn trusting(mut self, thumbprints: Thumbprints) -> Self {
+        self.thumbprints = thumbprints;
+        self
+    }
+
+    /// Has this broker, whose keys it refuses after their end.
+    #[must_use]
+    pub fn brokering(mut self, broker: Broker) -> Self {
+        self.broker = Some(broker);
+        self
     }
 
     /// What the gateway and the API's policy make of a call at `now`.
@@ -90,10 +127,40 @@ impl Gateway {
             return Err(answers::key_missing(&request.host));
         }
         match token::check(request, &self.verify, &self.world, now) {
-            Ok(subject) => Ok(Caller::App(subject)),
+            Ok(subject) => Ok(Caller::Token(subject)),
             Err(refusal) => {
                 tracing::info!(reason = refusal.reason(), "the gateway refused a token");
-                Err(answers::token_refused(refusal.message()))
+                Err(answers::credential_refused(refusal.message()))
+            }
+        }
+    }
+
+    /// What the gateway makes of a call of the API "partner" at `now`.
+    fn call_partner(&self, request: &Request, now: SystemTime) -> Response {
+        let allowed = (self.thumbprints)();
+        match certificate::check(request.client_certificate.as_deref(), &allowed, now) {
+            Ok(thumbprint) => self.serve(request, &Caller::Certificate(certificate::shown(&thumbprint)), now),
+            Err(refusal) => {
+                tracing::info!(reason = refusal.reason(), "the gateway refused a client certificate");
+                answers::credential_refused(refusal.message())
+            }
+        }
+    }
+
+    /// What the gateway makes of a call of the API "workspace" at `now`: whoever is trusted by the broker opens it with an
+    /// id token, as the policy `validate-jwt` has it. Its words are those of
+    /// <https://learn.microsoft.com/azure/api-management/validate-jwt-policy>.
+    async fn call_workspace(&self, request: &Request, broker: &Broker, now: SystemTime) -> Response {
+        let token = request.bearer().filter(|token| !token.is_empty());
+        let Some(token) = token else { return answers::credential_refused("JWT not present.") };
+        match broker.workspace(token, now).await {
+            Ok(sub) => {
+                let subject = Subject { app_id: String::new(), sub, user: None };
+                self.serve(request, &Caller::Token(subject), now)
+            }
+            Err(why) => {
+                tracing::info!("the gateway refused an id token, which {why}");
+                answers::credential_refused("Invalid JWT.")
             }
         }
     }
@@ -102,9 +169,10 @@ impl Gateway {
         let Some(holder) = (self.holder_of)(key, now) else {
             return Err(answers::key_invalid(&request.host));
         };
-        let opens = key::opens(&holder, &self.world.product);
+        let opens = key::opens(&holder, &self.world.product) && !self.has_ended(&holder.sid, now);
         let product = key::product_of(&holder.scope).map(str::to_owned);
-        let caller = Caller::Subscription { sid: holder.sid, product };
+        let whose = caller::marks(&holder.display_name).map(str::to_owned);
+        let caller = Caller::Subscription { sid: holder.sid, product, whose };
         if opens {
             return Ok(caller);
         }
@@ -112,10 +180,16 @@ impl Gateway {
         Err(Response { caller: Some(caller.log_name()), ..answers::key_invalid(&request.host) })
     }
 
+    /// API Management enforces no end of a subscription; the broker knows those of its own.
+    fn has_ended(&self, sid: &str, now: SystemTime) -> bool {
+        self.broker.as_ref().is_some_and(|broker| broker.has_ended(sid, now))
+    }
+
     /// Counts the call and hands it to the backend.
     fn serve(&self, request: &Request, caller: &Caller, now: SystemTime) -> Response {
-        let name = caller.log_name();
-        let counted = self.limiter.lock().unwrap_or_else(PoisonError::into_inner).count(&name, now);
+        let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = limiter.count(&caller.counter(), now);
+        drop(limiter);
         let (response, remaining) = match counted {
             Ok(remaining) => (Response::json(200, &echo::report(request, caller)), remaining),
             Err(wait) => (answers::rate_limited(rate::whole_seconds(wait)), 0),
@@ -123,7 +197,7 @@ impl Gateway {
         let response = response
             .header("X-RateLimit-Limit", self.world.rate_limit.to_string())
             .header("X-RateLimit-Remaining", remaining.to_string());
-        Response { caller: Some(name), ..response }
+        Response { caller: Some(caller.log_name()), ..response }
     }
 }
 
@@ -135,62 +209,35 @@ impl Service for Gateway {
 
     fn operation(&self, request: &Request) -> Option<&'static str> {
         let is_status = request.path == STATUS_PATH && matches!(request.method, Method::GET | Method::HEAD);
-        let is_echo =
-            request.path.strip_prefix(API_PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        Some(match (is_status, is_echo) {
-            (true, _) => STATUS,
-            (_, true) => ECHO,
+        let is_below = |mount: &str| {
+            request.path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        Some(match request.path.as_str() {
+            _ if is_status => STATUS,
+            broker::TOKEN_PATH if self.broker.is_some() => broker::TOKEN,
+            broker::REVOKE_PATH if self.broker.is_some() => broker::REVOKE,
+            _ if is_below(API_PATH) => ECHO,
+            _ if is_below(PARTNER_PATH) => PARTNER,
+            _ if is_below(WORKSPACE_PATH) && self.broker.is_some() => WORKSPACE,
             // A gateway knows what to say to these, so they are not "not implemented".
             _ => NOT_FOUND,
         })
     }
 
     fn operations(&self) -> Vec<&'static str> {
-        vec![STATUS, ECHO, NOT_FOUND]
+        vec![STATUS, ECHO, PARTNER, WORKSPACE, broker::TOKEN, broker::REVOKE, NOT_FOUND]
     }
 
     async fn answer(&self, operation: &'static str, request: &Request) -> Response {
-        match operation {
-            STATUS => Response::new(200, ""),
-            ECHO => self.call(request, clock::now()),
+        let now = clock::now();
+        match (operation, &self.broker) {
+            (STATUS, _) => Response::new(200, ""),
+            (ECHO, _) => self.call(request, now),
+            (PARTNER, _) => self.call_partner(request, now),
+            (WORKSPACE, Some(broker)) => self.call_workspace(request, broker, now).await,
+            (broker::TOKEN, Some(broker)) => broker.exchange(request, now).await,
+            (broker::REVOKE, Some(broker)) => broker.revoke(request, now),
             _ => answers::not_found(),
-        }
-    }
-}
-
-/// Who makes a call: ids only.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Caller {
-    /// The holder of a subscription key.
-    Subscription {
-        /// The subscription.
-        sid: String,
-        /// The product that the call is made in, where the subscription's scope is one.
-        product: Option<String>,
-    },
-    /// The application that an access token was issued to.
-    App(token::Subject),
-}
-
-impl Caller {
-    /// As the log names it; also what calls are counted by.
-    fn log_name(&self) -> String {
-        match self {
-            Self::Subscription { sid, .. } => format!("subscription {sid}"),
-            Self::App(token::Subject { app_id, subject }) => format!("app {app_id} sub {subject}"),
-        }
-    }
-
-    /// As the backend is told.
-    fn to_json(&self) -> Value {
-        match self {
-            Self::Subscription { sid, product: None } => json!({"kind": "subscription", "name": sid}),
-            Self::Subscription { sid, product } => {
-                json!({"kind": "subscription", "name": sid, "product": product})
-            }
-            Self::App(token::Subject { app_id, subject }) => {
-                json!({"kind": "token", "name": app_id, "subject": subject})
-            }
         }
     }
 }

@@ -3,10 +3,14 @@
 use super::*;
 use crate::{
     clock::from_unix,
-    emulator::store::State::{self, Active},
+    emulator::{
+        store::State::{self, Active},
+        trust::{Trust, tests::Shelf},
+    },
 };
 use bytes::Bytes;
 use http::HeaderMap;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const NOW: u64 = 1_795_478_400;
@@ -22,6 +26,7 @@ pub(super) fn get(path: &str) -> Request {
         body: Bytes::new(),
         host: "localhost:8443".to_owned(),
         peer: ([192, 0, 2, 7], 40_000).into(),
+        client_certificate: None,
     }
 }
 
@@ -32,7 +37,16 @@ fn with_header(name: &'static str, value: &str) -> Request {
 }
 
 fn holder(sid: &str, scope: &str, state: State) -> Holder {
-    Holder { sid: sid.to_owned(), scope: scope.to_owned(), state }
+    let display_name = match sid {
+        "ws-1" => "apim-agent one ada@example.com until 2026-11-24T14:00:00Z",
+        _ => "by hand",
+    };
+    Holder { sid: sid.to_owned(), scope: scope.to_owned(), state, display_name: display_name.to_owned() }
+}
+
+/// Trusts no issuer.
+fn nobody() -> Trust {
+    Trust::new(Vec::new(), Box::new(Shelf { documents: Arc::default(), asked: Arc::default() }))
 }
 
 /// Three keys are known; the only good token is `good`.
@@ -72,7 +86,10 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
 
 #[test]
 fn paths_lead_to_operations() {
-    let gateway = gateway(1);
+    let store = Arc::new(Store::new(Duration::ZERO));
+    let broker = Broker::with(Arc::default(), store, Box::new(|_| Err(Invalid::Malformed)), nobody());
+    let (plain, gateway) = (gateway(1), gateway(1).brokering(broker));
+    assert_eq!(plain.operation(&get("/broker/token")), Some(NOT_FOUND));
     for (method, path, expected) in [
         (Method::GET, "/status-0123456789abcdef", STATUS),
         (Method::HEAD, "/status-0123456789abcdef", STATUS),
@@ -82,6 +99,14 @@ fn paths_lead_to_operations() {
         (Method::DELETE, "/echo/", ECHO),
         (Method::PATCH, "/echo/a/b", ECHO),
         (Method::GET, "/echoes", NOT_FOUND),
+        (Method::GET, "/partner", PARTNER),
+        (Method::POST, "/partner/orders", PARTNER),
+        (Method::GET, "/partners", NOT_FOUND),
+        (Method::POST, "/broker/token", broker::TOKEN),
+        (Method::GET, "/broker/token", broker::TOKEN),
+        (Method::POST, "/broker/revoke", broker::REVOKE),
+        (Method::POST, "/broker/token/", NOT_FOUND),
+        (Method::GET, "/broker", NOT_FOUND),
         (Method::GET, "/", NOT_FOUND),
     ] {
         let request = Request { method, ..get(path) };
@@ -108,7 +133,7 @@ fn a_key_opens_the_api_and_the_backend_does_not_see_it() {
         json!({"kind": "subscription", "name": "ws-1", "product": "starter"})
     );
     assert_eq!(body(&response)["headers"].get("ocp-apim-subscription-key"), None);
-    assert_eq!(response.caller.as_deref(), Some("subscription ws-1"));
+    assert_eq!(response.caller.as_deref(), Some("subscription ws-1 of one ada@example.com"));
 
     let response = gateway.call(&with_header("ocp-apim-subscription-key", "everything"), from_unix(NOW));
     assert_eq!(body(&response)["caller"], json!({"kind": "subscription", "name": "ops"}));
@@ -140,7 +165,7 @@ fn a_token_opens_it_too_and_is_not_handed_on() {
         json!({"kind": "token", "name": client_id, "subject": principal_id})
     );
     assert_eq!(body(&response)["headers"].get("authorization"), None);
-    assert_eq!(response.caller, Some(format!("app {client_id} sub {principal_id}")));
+    assert_eq!(response.caller, Some(format!("workspace {principal_id}")));
 
     for (value, message) in
         [("Bearer bad", "Invalid Azure AD JWT"), ("Basic dTpw", "Azure AD JWT not present")]
@@ -193,9 +218,77 @@ fn each_caller_has_its_limit_and_refusals_do_not_count() {
     assert_eq!((refused.status, refused.body.len()), (429, 84));
     assert_eq!(header(&refused, "Retry-After"), Some("57"));
     assert_eq!(header(&refused, "X-RateLimit-Remaining"), Some("0"));
-    assert_eq!(refused.caller.as_deref(), Some("subscription ws-1"));
+    assert_eq!(refused.caller.as_deref(), Some("subscription ws-1 of one ada@example.com"));
     assert_eq!(call("everything", now).status, 200);
     assert_eq!(call("key", now + rate::PERIOD).status, 200);
+}
+
+#[test]
+fn a_certificate_opens_partner_and_nothing_else_does() {
+    let params = rcgen::CertificateParams::default();
+    let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec();
+    let allowed = thumbprint(&certificate);
+    let gateway = gateway(10).trusting(Arc::new(move || vec![allowed]));
+    let mut request = with_header("ocp-apim-subscription-key", "key");
+    request.path = "/partner/orders".to_owned();
+    let refused = gateway.call_partner(&request, from_unix(NOW));
+    assert_eq!((refused.status, refused.caller.as_deref()), (401, None));
+    assert_eq!(
+        std::str::from_utf8(&refused.body).unwrap(),
+        r#"{ "statusCode": 401, "message": "Client certificate missing" }"#
+    );
+
+    request.client_certificate = Some(certificate.into());
+    let served = gateway.call_partner(&request, from_unix(NOW));
+    let name = certificate::shown(&allowed);
+    assert_eq!((served.status, &served.caller), (200, &Some(format!("certificate {name}"))));
+    assert_eq!(body(&served)["caller"], json!({"kind": "certificate", "name": name}));
+
+    let gateway = gateway.trusting(Arc::new(Vec::new));
+    let refused = gateway.call_partner(&request, from_unix(NOW));
+    assert_eq!(body(&refused)["message"], "Invalid client certificate");
+}
+
+#[tokio::test]
+async fn a_minted_key_opens_the_api_until_its_end() {
+    let mut gateway = gateway(10);
+    let world = gateway.world.clone();
+    let store = Arc::new(Store::new(Duration::ZERO));
+    let claims = (gateway.verify)("good").unwrap();
+    gateway.broker =
+        Some(Broker::with(world, store.clone(), Box::new(move |_| Ok(claims.clone())), nobody()));
+    gateway.holder_of = Box::new(move |key, now| store.holder_of(key, now));
+
+    let mut exchange = get(broker::TOKEN_PATH);
+    exchange.method = Method::POST;
+    exchange.headers.insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
+    exchange.body = Bytes::from_static(
+        b"grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=good\
+          &subject_token_type=urn:ietf:params:oauth:token-type:access_token",
+    );
+    let minted = gateway.broker.as_ref().unwrap().exchange(&exchange, from_unix(NOW)).await;
+    let key = body(&minted)["access_token"].as_str().unwrap().to_owned();
+    let call = |at| gateway.call(&with_header("ocp-apim-subscription-key", &key), from_unix(at));
+    let good = call(NOW + 3599);
+    assert_eq!(good.status, 200, "{good:?}");
+    assert!(good.caller.unwrap().starts_with("subscription br-"));
+    let ended = call(NOW + 3600);
+    assert_eq!((ended.status, ended.body.len()), (401, 143));
+    assert!(ended.caller.is_some(), "the log still says whose it was");
+}
+
+#[test]
+fn partners_policy_checks_what_this_gateway_does() {
+    let policy = include_str!("../../../gitpod/policies/partner.xml");
+    for text in [
+        r#"validate-trust="false""#,
+        r#"validate-not-before="true""#,
+        r#"validate-not-after="true""#,
+        r#"ignore-error="false""#,
+        "<identity thumbprint=",
+    ] {
+        assert!(policy.contains(text), "the policy lacks {text}");
+    }
 }
 
 /// The policy file is what people apply at a real gateway; it must not drift from what this one does.
@@ -215,6 +308,8 @@ fn the_policy_says_what_this_gateway_does() {
         r#"name="Authorization" exists-action="delete""#,
         r#"remaining-calls-header-name="X-RateLimit-Remaining""#,
         r#"total-calls-header-name="X-RateLimit-Limit""#,
+        "idtyp",
+        "preferred_username",
     ] {
         assert!(POLICY.contains(text), "the policy lacks {text}");
     }

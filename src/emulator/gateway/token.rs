@@ -3,6 +3,7 @@
 //! <https://learn.microsoft.com/azure/api-management/validate-azure-ad-token-policy>. The caller is told only
 //! whether a token was there and good; why one was refused goes into the gateway's trace, and here into our log.
 
+use super::caller::{Subject, caller};
 use crate::{
     clock,
     emulator::{
@@ -13,15 +14,6 @@ use crate::{
 };
 use serde_json::Value;
 use std::time::SystemTime;
-
-/// Whom a token speaks for. Both are ids; they may be logged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Subject {
-    /// The application (`appid` in tokens of version 1, `azp` in those of version 2).
-    pub(super) app_id: String,
-    /// The subject (`sub`).
-    pub(super) subject: String,
-}
 
 /// Why a token was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +73,16 @@ pub(super) fn check(
         return Err(Refusal::Signature(Invalid::Malformed));
     }
     let token = request.bearer().filter(|token| !token.is_empty()).ok_or(Refusal::NotPresent)?;
+    check_token(token, verify, world, now)
+}
+
+/// Checks a token, wherever it came from.
+pub(super) fn check_token(
+    token: &str,
+    verify: impl Fn(&str) -> Result<Verified, Invalid>,
+    world: &World,
+    now: SystemTime,
+) -> Result<Subject, Refusal> {
     let verified = verify(token).map_err(Refusal::Signature)?;
     check_claims(&verified.claims, world, now)
 }
@@ -105,12 +107,11 @@ fn check_claims(claims: &Value, world: &World, now: SystemTime) -> Result<Subjec
     {
         return Err(Refusal::Issuer);
     }
-    let app_id = text("appid").or_else(|| text("azp")).ok_or(Refusal::Claim)?;
-    if app_id != world.client_id {
+    let subject = caller(claims).ok_or(Refusal::Claim)?;
+    if ![&world.client_id, &world.managed_identity.client_id].contains(&&subject.app_id) {
         return Err(Refusal::Application);
     }
-    let subject = text("sub").ok_or(Refusal::Claim)?;
-    Ok(Subject { app_id: app_id.to_owned(), subject: subject.to_owned() })
+    Ok(subject)
 }
 
 /// `aud` is one text, or a list of which one must match (RFC 7519, section 4.1.3).
@@ -169,7 +170,7 @@ mod tests {
     fn a_good_token_says_who_calls() {
         let world = World::default();
         let subject = check_claims(&good(), &world, from_unix(NOW));
-        assert_eq!(subject, Ok(Subject { app_id: world.client_id, subject: "c5d9a7e4".to_owned() }));
+        assert_eq!(subject, Ok(Subject { app_id: world.client_id, sub: "c5d9a7e4".to_owned(), user: None }));
     }
 
     #[test]
@@ -183,6 +184,7 @@ mod tests {
             claims["azp"] = claims["appid"].take();
         };
         assert_eq!(refusal(azp), None);
+        assert_eq!(refusal(set("appid", json!(world.managed_identity.client_id))), None);
     }
 
     #[test]

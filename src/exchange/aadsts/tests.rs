@@ -6,6 +6,7 @@ use std::time::Duration;
 
 fn presented() -> Presented {
     Presented {
+        flow: Flow::ClientAssertion,
         tenant_id: "contoso.example".to_owned(),
         client_id: "11111111-2222".to_owned(),
         audience: "api://AzureADTokenExchange".to_owned(),

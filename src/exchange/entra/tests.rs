@@ -1,12 +1,15 @@
 use super::*;
 use crate::{
+    exchange::testing::{Shows, identity},
     http::testing::{self, Reply, Seen, Server},
     identity::{Actor, Miss, Subject, claims, testing::jwt},
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
 /// A source whose subject counts the fetches.
@@ -133,6 +136,81 @@ async fn throttling_and_faults_are_not_retried_here() {
     assert_eq!(error.class, Class::Unavailable);
 }
 
+const SAML_1: &str = r#"<?xml version="1.0"?><saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:1.0:assertion" MajorVersion="1"/>"#;
+
+#[tokio::test]
+async fn a_saml_assertion_is_granted_to_a_public_client() {
+    for (xml, grant) in [
+        (
+            "<Assertion xmlns='urn:oasis:names:tc:SAML:2.0:assertion'/>",
+            "urn:ietf:params:oauth:grant-type:saml2-bearer",
+        ),
+        (SAML_1, "urn:ietf:params:oauth:grant-type:saml1_1-bearer"),
+    ] {
+        let server = Server::start(|_, _| Reply::json(200, GRANTED)).await;
+        let person = identity("ada", Shows::Saml(xml));
+        let token = entra(&server, person).exchange(Some("api://orders/.default")).await.unwrap();
+        assert_eq!((token.token.expose(), token.subject.claims.sub.as_str()), ("the-token", "ada"));
+        assert_eq!(token.refresh_at, Some(token.expires_at - Duration::from_secs(1799)));
+        let seen = server.seen();
+        assert!(
+            seen[0].head.starts_with("POST /contoso.example/oauth2/v2.0/token HTTP/1.1\r\n"),
+            "{}",
+            seen[0].head
+        );
+        let expected = [
+            ("assertion", URL_SAFE_NO_PAD.encode(xml)),
+            ("client_id", "client".to_owned()),
+            ("grant_type", grant.to_owned()),
+            ("scope", "api://orders/.default".to_owned()),
+        ];
+        assert_eq!(form(&seen[0]), expected.map(|(name, value)| (name.to_owned(), value)).into());
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_no_ad_fs_is_told_so() {
+    for (code, error) in [(50_107, "invalid_grant"), (50_008, "invalid_grant"), (99_999, "invalid_grant")] {
+        let body = format!(
+            r#"{{"error":"{error}","error_description":"AADSTS{code}: No.","error_codes":[{code}]}}"#
+        );
+        let server = Server::start(move |_, _| Reply::json(400, &body)).await;
+        let person = identity("ada", Shows::Saml(SAML_1));
+        let error = entra(&server, person).exchange(Some("api://orders/.default")).await.err().unwrap();
+        assert_eq!(error.class, Class::Denied);
+        assert!(error.fix.unwrap().starts_with("Entra takes SAML assertions only of an AD FS"), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn an_assertion_that_comes_back_is_not_shown() {
+    let server = Server::start(|_, seen| {
+        let assertion = form(seen)["assertion"].clone();
+        Reply::json(
+            400,
+            &json!({"error": "invalid_grant", "error_description": format!("bad {assertion}")}).to_string(),
+        )
+    })
+    .await;
+    let person = identity("ada", Shows::Saml(SAML_1));
+    let error = entra(&server, person).exchange(Some("api://orders/.default")).await.err().unwrap();
+    assert!(!error.to_string().contains(&URL_SAFE_NO_PAD.encode(SAML_1)[..24]), "{error}");
+}
+
+#[tokio::test]
+async fn a_session_is_handed_on_as_it_is() {
+    let server = Server::start(|_, _| Reply::json(500, "{}")).await;
+    let person = identity("ada", Shows::Session(Actor::User));
+    let token = entra(&server, Arc::clone(&person) as Arc<dyn IdentitySource>);
+    let token = token.exchange(Some("api://orders/.default")).await.unwrap();
+    assert_eq!(
+        (token.token.expose(), token.bearer, token.subject.actor),
+        ("session-of-ada", true, Actor::User)
+    );
+    assert_eq!(person.wanted.lock().unwrap()[0].1.as_deref(), Some("api://orders/.default"));
+    assert!(server.seen().is_empty());
+}
+
 #[tokio::test]
 async fn a_success_without_a_token_is_none() {
     for (body, why) in [
@@ -141,7 +219,8 @@ async fn a_success_without_a_token_is_none() {
         (r#"{"token_type":"Bearer","expires_in":60,"access_token":""}"#, "its access_token is empty"),
         (r#"{"token_type":"pop","expires_in":60,"access_token":"t"}"#, "its token_type is not Bearer"),
         (r#"{"token_type":"Bearer","expires_in":0,"access_token":"t"}"#, "its expires_in is not a life"),
-        (r#"{"token_type":"Bearer","expires_in":-1,"access_token":"t"}"#, "it is not a token answer"),
+        (r#"{"token_type":"Bearer","expires_in":-1,"access_token":"t"}"#, "its expires_in is not a life"),
+        (r#"{"token_type":"Bearer","access_token":"t"}"#, "it is not a token answer"),
         (
             r#"{"token_type":"Bearer","expires_in":9223372036854775807,"access_token":"t"}"#,
             "its expires_in is not a life",

@@ -3,7 +3,9 @@
 //! The codes are in <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>; the sentences are those
 //! that Entra is seen to answer with. Where two statuses are seen for one code, the one here is the more common.
 
-use crate::{clock, emulator::wire::Response};
+mod person;
+
+use crate::{clock, emulator::wire::Response, error::Error};
 use serde_json::json;
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -164,7 +166,6 @@ impl Refusal {
     }
 
     pub(super) fn time(now: SystemTime, from: Option<u64>, until: u64) -> Self {
-        let ticks = |when: SystemTime| clock::utc(when).format(TICKS).unwrap_or_default();
         let text = format!(
             "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, expiry time of \
              assertion {}. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",
@@ -184,14 +185,19 @@ impl Refusal {
         Self::new(500, "server_error", 90_033, "A transient error has occurred. Please try again.")
     }
 
+    /// The code and the sentence, as pages and redirects tell them.
+    pub(super) fn told(&self) -> String {
+        format!("AADSTS{}: {}", self.code, self.text)
+    }
+
     /// The answer. `correlation` is the client's own id, where it sent one; `host` names the error page.
     pub(super) fn response(&self, now: SystemTime, correlation: Option<&str>, host: &str) -> Response {
         let timestamp = clock::utc(now).format(SECONDS).unwrap_or_default();
         let trace = guid();
         let correlation = correlation.map_or_else(guid, str::to_owned);
         let description = format!(
-            "AADSTS{}: {}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {timestamp}",
-            self.code, self.text
+            "{}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {timestamp}",
+            self.told()
         );
         let body = json!({
             "error": self.error,
@@ -206,6 +212,19 @@ impl Refusal {
             .header("x-ms-request-id", trace)
             .header("client-request-id", correlation)
     }
+}
+
+/// What fails inside is no fault of the client; it learns no more than that.
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        tracing::error!(%error, "cannot answer a request for a token");
+        Self::internal()
+    }
+}
+
+/// A time as .NET writes it in full.
+fn ticks(when: SystemTime) -> String {
+    clock::utc(when).format(TICKS).unwrap_or_default()
 }
 
 /// An id in the form of a random GUID. No secret: the standard library's hash seeds are random enough to tell ids apart.

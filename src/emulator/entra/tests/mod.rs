@@ -1,13 +1,16 @@
-//! The token endpoint's refusals, one by one, and its token.
+//! The token endpoint's refusals, one by one, and its token; `person` and `exchange` have the grants of people.
+
+mod exchange;
+mod person;
 
 use super::*;
 use crate::emulator::{
     issuer::{ENTRA_AUDIENCE, subject},
-    jwt,
+    jwt, saml,
     testing::request,
     trust::{TrustedIssuer, tests::Shelf},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const ISSUER: &str = "https://issuer.example";
@@ -16,6 +19,7 @@ const NOW: u64 = 1_795_478_400;
 struct Stage {
     entra: Entra,
     issuer: SigningKey,
+    ad_fs: saml::Issuer,
 }
 
 fn stage() -> Stage {
@@ -23,7 +27,10 @@ fn stage() -> Stage {
     let world = World { access_token_life: Some(Duration::from_secs(90)), ..World::default() };
     let credentials = vec![TrustedIssuer { url: ISSUER.to_owned(), subject: Some(subject()) }];
     let trust = Trust::new(credentials, Box::new(Shelf::with(ISSUER, &issuer)));
-    Stage { entra: Entra::new(Arc::new(world), Arc::new(SigningKey::generate().unwrap()), trust), issuer }
+    let [keys, saml_keys] = [(); 2].map(|()| SigningKey::generate().unwrap());
+    let ad_fs = saml::Issuer::new("http://adfs.example/", saml_keys);
+    let entra = Entra::new(Arc::new(world), Arc::new(keys), trust, vec![ad_fs.federation()]);
+    Stage { entra, issuer, ad_fs }
 }
 
 impl Stage {
@@ -46,10 +53,7 @@ impl Stage {
     }
 
     async fn post(&self, tenant: &str, form: &[(&str, String)]) -> (u16, Value) {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let request = request("POST", &format!("/{tenant}/oauth2/v2.0/token?client-request-id=my-id"))
-            .with_header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
-            .with_body(body);
+        let request = posted(&format!("/{tenant}/oauth2/v2.0/token?client-request-id=my-id"), form);
         assert_eq!(self.entra.operation(&request), Some("Entra_Token"));
         let answer = self.entra.token(tenant, &request, clock::from_unix(NOW)).await;
         (answer.status, serde_json::from_slice(&answer.body).unwrap())
@@ -69,6 +73,14 @@ impl Stage {
         let assertion = self.assertion(change);
         self.refused(|form| form[4].1 = assertion).await
     }
+}
+
+/// A form as a browser or client posts it.
+fn posted<V: AsRef<str>>(target: &str, form: &[(&str, V)]) -> Request {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    request("POST", target)
+        .with_header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+        .with_body(body)
 }
 
 #[tokio::test]
