@@ -6,12 +6,15 @@ use crate::{
     error::{Class, Error, Result},
     exchange::{self, AccessToken, Exchange},
     http::{self, Client},
-    identity::select::{self, Lookup},
+    identity::{
+        prompt::{End, Person, Prompt},
+        select::{self, Lookup},
+    },
     lease,
     lifecycle::{
         control,
         driver::{Command, Driver, Entry, Notice, Observer, Outcome},
-        machine::{Machine, Spec},
+        machine::{Machine, Phase, Spec},
         schedule,
         status::{About, AboutCredential},
     },
@@ -33,6 +36,8 @@ pub trait Watch: Send + Sync {
     fn exchanged(&self, scope: &str, token: &AccessToken, took: Duration);
     /// The driver did something; `machine` is the state after it.
     fn notice(&self, notice: &Notice<'_>, machine: &Machine);
+    /// A person is to sign in, or has.
+    fn prompted(&self, prompt: &Prompt);
 }
 
 /// An agent, put together and not yet started: it holds the runtime directory and has asked nobody for anything.
@@ -82,7 +87,9 @@ impl Agent {
         let sink = EnvFile::new(Arc::clone(&directory), gateway, further_gateways(config));
         let about = about(config, &sink);
         let watch = watch(&about);
-        let identities = select::sources(config, &http, lookup);
+        let watching = Arc::clone(&watch);
+        let (person, end) = Person::new(Arc::new(move |prompt| watching.prompted(prompt)));
+        let identities = select::sources(config, &http, lookup, &person);
         let exchanges = exchange::exchanges(config, &identities, &http)?;
         let watched = exchanges.into_iter().map(|(name, inner)| {
             let watched: Arc<dyn Exchange> = Arc::new(Watched { inner, watch: Arc::clone(&watch) });
@@ -103,7 +110,7 @@ impl Agent {
             entries.collect(),
             machine,
             Box::new(sink),
-            Box::new(Told(watch)),
+            Box::new(Told(watch, end)),
             config.request_timeout,
         );
         let listener = control::bind(&directory)?;
@@ -201,11 +208,14 @@ impl Exchange for Watched {
     }
 }
 
-/// The driver's observer.
-struct Told(Arc<dyn Watch>);
+/// The driver's observer. When the agent ends, nobody is waited for any more.
+struct Told(Arc<dyn Watch>, End);
 
 impl Observer for Told {
     fn notice(&mut self, notice: &Notice<'_>, machine: &Machine) {
+        if machine.phase() == Phase::Stopping {
+            self.1.begin();
+        }
         self.0.notice(notice, machine);
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     error::Error,
     exchange::AccessToken,
     http::answer::printable,
+    identity::prompt::Prompt,
     lease::Released,
     lifecycle::{
         driver::Notice,
@@ -186,6 +187,10 @@ impl Timeline {
 }
 
 impl Watch for Timeline {
+    fn prompted(&self, prompt: &Prompt) {
+        self.say(&prompted(prompt, clock::now()));
+    }
+
     fn exchanged(&self, scope: &str, token: &AccessToken, took: Duration) {
         let now = clock::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -245,6 +250,23 @@ impl Watch for Timeline {
             }
         }
     }
+}
+
+/// Somebody may have to do something now, so this is said however little else is.
+fn prompted(prompt: &Prompt, now: SystemTime) -> String {
+    let text = match prompt {
+        Prompt::DeviceCode { url, code, expires_at } => {
+            format!("open {url} and enter {code}, until {}", until(*expires_at, now))
+        }
+        Prompt::Browser { url, opened: true } => format!("in the browser that has opened, or open {url}"),
+        Prompt::Browser { url, opened: false } => format!("open {url} in a browser on this machine"),
+        Prompt::Waiting { expires_at } => {
+            return format!("{:<10} waiting for somebody to sign in, until {}", "", until(*expires_at, now));
+        }
+        Prompt::Done { user: Some(user) } => return format!("{:<10} {user}", "signed in"),
+        Prompt::Done { user: None } => return format!("{:<10} done", "signed in"),
+    };
+    format!("{:<10} {text}", "sign in")
 }
 
 /// The lines that use the published set in another shell.

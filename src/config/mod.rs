@@ -183,10 +183,12 @@ pub struct Identity {
     /// `device-code`, `browser`: the application to sign in to, if not that of `[entra]`. `managed-identity`: which
     /// user-assigned identity.
     pub client_id: Option<String>,
-    /// `device-code`, `browser`: where to sign in, such as `https://login.microsoftonline.com`.
+    /// `device-code`, `browser`: where to sign in, such as `https://login.microsoftonline.com`; that of `[entra]` unless it is
+    /// set.
     pub authority: Url,
-    /// `managed-identity`: base URL of the instance metadata service; plain http by its nature.
-    pub imds_url: Url,
+    /// `managed-identity`: base URL of the instance metadata service, if that was said; plain http by its nature. Usually it
+    /// is `http://169.254.169.254`.
+    pub imds_url: Option<Url>,
 }
 
 /// An APIM gateway and the service behind it.

@@ -1,6 +1,6 @@
 //! What an id token says of us.
 
-use super::IdToken;
+use super::{Actor, IdToken};
 use crate::{
     clock::{self, LATEST},
     error::{Class, Error, Result},
@@ -23,7 +23,7 @@ pub struct Claims {
     pub exp: SystemTime,
     /// The workspace's id, where the issuer says it (`environment_id`, `workspace_id`).
     pub workspace: Option<String>,
-    /// The person, where the issuer says it (`creator_email`, `email`).
+    /// The person, where the issuer says it (`creator_email`, `email`; Entra: `preferred_username`, `upn`, `unique_name`).
     pub user: Option<String>,
 }
 
@@ -68,8 +68,31 @@ pub fn parse(token: &str) -> Result<Claims, String> {
         aud: audiences(&claims)?,
         exp: expiry(&claims)?,
         workspace: first(&claims, &["environment_id", "workspace_id"]),
-        user: first(&claims, &["creator_email", "email"]),
+        user: first(&claims, &PERSON),
     })
+}
+
+/// The names of a person that issuers know, the most telling first.
+const PERSON: [&str; 5] = ["creator_email", "email", "preferred_username", "upn", "unique_name"];
+
+/// What an access token of Entra's says, and whose it is. `None`: it cannot be looked into, which is its resource's right.
+///
+/// `idtyp` says it where the resource wants to know; else a delegated permission (`scp`) means a person.
+/// <https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference>
+pub(super) fn of_access_token(token: &str) -> Option<(Claims, Actor)> {
+    let claims = parse(token).ok()?;
+    let payload = object(token.split('.').nth(1)?, "payload").ok()?;
+    let is_app = match payload.get("idtyp").and_then(Value::as_str) {
+        Some(kind) => kind == "app",
+        None => !payload.contains_key("scp"),
+    };
+    Some((claims, if is_app { Actor::Workspace } else { Actor::User }))
+}
+
+/// The claim `nonce` of a token that [`parse`] has read (`OpenID` Connect Core, 2).
+pub(super) fn nonce(token: &str) -> Option<String> {
+    let payload = object(token.split('.').nth(1)?, "payload").ok()?;
+    payload.get("nonce")?.as_str().map(str::to_owned)
 }
 
 fn decode(segment: &str, name: &str) -> Result<Vec<u8>, String> {
@@ -218,6 +241,25 @@ mod tests {
         assert_eq!(error.what, "the file /x is not an id token");
         assert!(!error.to_string().contains("my-secret"));
         assert_eq!(read(" \n", "the file /x").err().unwrap().what, "the file /x is empty");
+    }
+
+    #[test]
+    fn whose_an_access_token_is() {
+        let whose = |more: Value| {
+            let mut claims = json!({"iss": "i", "sub": "s", "aud": "a", "exp": 1});
+            claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            of_access_token(&jwt(&claims)).map(|(claims, actor)| (claims.user, actor))
+        };
+        let jane = Some("jane@acme.example".to_owned());
+        for (more, whose_it_is) in [
+            (json!({"idtyp": "user", "upn": "jane@acme.example"}), (jane.clone(), Actor::User)),
+            (json!({"scp": "access_as_user", "unique_name": "jane@acme.example"}), (jane, Actor::User)),
+            (json!({"idtyp": "app", "scp": ""}), (None, Actor::Workspace)),
+            (json!({"roles": ["Echo.Call"]}), (None, Actor::Workspace)),
+        ] {
+            assert_eq!(whose(more), Some(whose_it_is));
+        }
+        assert!(of_access_token("opaque").is_none());
     }
 
     proptest::proptest! {

@@ -38,7 +38,7 @@ impl TokenSource for Command {
 
 /// The arguments with the audience in them. An argument stays one argument, whatever the audience holds, and the program
 /// is not ours to choose.
-fn filled(argv: &[String], audience: &str) -> Vec<String> {
+pub(super) fn filled(argv: &[String], audience: &str) -> Vec<String> {
     let fill = |(place, word): (usize, &String)| match place {
         0 => word.clone(),
         _ => word.replace(AUDIENCE, audience),

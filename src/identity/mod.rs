@@ -3,23 +3,33 @@
 //! A new source is one file with a [`TokenSource`] (or, where it gives something else than an id token, an
 //! [`IdentitySource`]), one line in [`select`], and its name in [`crate::config::Source`].
 
+pub mod azd;
+pub mod azure_cli;
+pub mod browser;
 pub mod buildkite;
 mod checks;
 pub mod circleci;
 pub mod claims;
 pub mod cli;
 pub mod command;
+pub mod developer_cli;
+pub mod device_code;
 pub mod env;
 pub mod file;
 pub mod github_actions;
 pub mod gitlab;
 pub mod gitpod;
+pub mod managed_identity;
+mod oauth;
 pub mod ona;
 mod prebuild;
 mod process;
+pub mod prompt;
 mod read;
 mod refusal;
+pub mod saml;
 pub mod select;
+pub mod session;
 #[cfg(test)]
 pub(crate) mod testing;
 

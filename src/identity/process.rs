@@ -1,4 +1,5 @@
-//! A command whose output is an id token: started without a shell, bounded in time and size, and never left behind.
+//! A command whose output is an id token, or whatever else proves who we are: started without a shell, bounded in time
+//! and size, and never left behind.
 //!
 //! The command inherits the agent's environment and current folder: such tools find their own credentials there. It gets
 //! no terminal and no input.
@@ -13,6 +14,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
+    ffi::OsStr,
     io,
     os::unix::process::ExitStatusExt as _,
     process::{ExitStatus, Stdio},
@@ -35,15 +37,69 @@ const TAIL: usize = 4 * 1024;
 const LINES: usize = 3;
 const LINE: usize = 200;
 
+/// What a command is run for, as messages say it.
+pub(super) struct Wanted {
+    /// Such as `id token`.
+    pub(super) noun: &'static str,
+    /// The same with its article.
+    pub(super) a_noun: &'static str,
+    /// What it has to print.
+    pub(super) form: &'static str,
+    /// How its deadline follows from the settings.
+    pub(super) deadline: &'static str,
+}
+
+/// What is usually wanted.
+const ID_TOKEN: Wanted = Wanted {
+    noun: "id token",
+    a_noun: "an id token",
+    form: "the token, a JWT, and nothing else",
+    deadline: "request_timeout is its deadline",
+};
+
+/// How a command ended, and what it printed.
+pub(super) struct Ended {
+    program: String,
+    status: ExitStatus,
+    output: Zeroizing<Vec<u8>>,
+    tail: Zeroizing<Vec<u8>>,
+}
+
+impl Ended {
+    /// What it printed. Error: it failed, or what it printed is not text.
+    pub(super) fn text(&self, wanted: &Wanted) -> Result<&str> {
+        if !self.status.success() {
+            return Err(failed(&self.program, wanted, self.status, &self.tail));
+        }
+        std::str::from_utf8(&self.output).map_err(|_| no_token(&self.program, wanted, "it is not text"))
+    }
+
+    /// The end of what it wrote to stderr, for who knows the program's messages.
+    pub(super) fn stderr(&self) -> Zeroizing<String> {
+        Zeroizing::new(String::from_utf8_lossy(&self.tail).into_owned())
+    }
+}
+
 /// Runs `argv`, a program and its arguments, and takes what it prints for an id token.
-///
-/// `deadline` is for all of it. What still runs then, or when nobody waits for the token any more, is killed, with all that
-/// it started in its process group. A process that goes on holding an output counts as still running.
 pub(super) async fn id_token(argv: &[String], deadline: Duration) -> Result<IdToken> {
-    let Some((program, arguments)) = argv.split_first() else {
+    let Some(program) = argv.first() else {
         return Err(Error::new(Class::Config, "there is no command to get an id token from")
             .fix("for example: command = [\"gp\", \"idp\", \"token\", \"--audience\", \"{audience}\"]"));
     };
+    let ended = run(program, &argv[1..], &ID_TOKEN, deadline).await?;
+    claims::read(ended.text(&ID_TOKEN)?, &format!("the output of {}", shown(program)))
+}
+
+/// Runs `program` with these arguments to its end.
+///
+/// `deadline` is for all of it. What still runs then, or when nobody waits for it any more, is killed, with all that it
+/// started in its process group. A process that goes on holding an output counts as still running.
+pub(super) async fn run(
+    program: &str,
+    arguments: &[impl AsRef<OsStr>],
+    wanted: &Wanted,
+    deadline: Duration,
+) -> Result<Ended> {
     let mut command = Command::new(program);
     command.args(arguments).process_group(0).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -53,22 +109,19 @@ pub(super) async fn id_token(argv: &[String], deadline: Duration) -> Result<IdTo
     let ended = timeout(deadline, running.finish(&mut tail)).await;
     drop(running);
     match ended {
-        Ok(Ok((status, _))) if !status.success() => Err(failed(program, status, &tail)),
-        Ok(Ok((_, output))) => {
-            let whence = format!("the output of {}", shown(program));
-            let text = std::str::from_utf8(&output).map_err(|_| no_token(program, "it is not text"))?;
-            claims::read(text, &whence)
-        }
+        Ok(Ok((status, output))) => Ok(Ended { program: program.to_owned(), status, output, tail }),
         Ok(Err(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
-            Err(no_token(program, &format!("it is longer than {} KiB, which no token is", MOST / 1024)))
+            let why = format!("it is longer than {} KiB, which no {} is", MOST / 1024, wanted.noun);
+            Err(no_token(program, wanted, &why))
         }
         Ok(Err(error)) => {
             Err(Error::new(Class::Internal, format!("the output of {} was lost", shown(program)))
                 .why(error.to_string()))
         }
         Err(_) => {
-            let what = format!("{} gave no id token within {deadline:?} and was killed", shown(program));
-            let fix = "run it by hand to see what it waits for; request_timeout is its deadline";
+            let what =
+                format!("{} gave no {} within {deadline:?} and was killed", shown(program), wanted.noun);
+            let fix = format!("run it by hand to see what it waits for; {}", wanted.deadline);
             Err(said(Error::new(Class::Unavailable, what).fix(fix), &tail))
         }
     }
@@ -123,10 +176,10 @@ async fn keep_tail(mut stream: impl AsyncRead + Unpin, tail: &mut Vec<u8>) -> io
     }
 }
 
-fn no_token(program: &str, why: &str) -> Error {
-    Error::new(Class::Config, format!("the output of {} is not an id token", shown(program)))
+fn no_token(program: &str, wanted: &Wanted, why: &str) -> Error {
+    Error::new(Class::Config, format!("the output of {} is not {}", shown(program), wanted.a_noun))
         .why(why)
-        .fix("it has to print the token, a JWT, and nothing else; messages go to stderr")
+        .fix(format!("it has to print {}; messages go to stderr", wanted.form))
 }
 
 fn not_started(program: &str, error: &io::Error) -> Error {
@@ -139,7 +192,7 @@ fn not_started(program: &str, error: &io::Error) -> Error {
 }
 
 /// Most tools exit with 1 whatever happened, so that only the few codes with a settled meaning rule out that waiting helps.
-fn failed(program: &str, status: ExitStatus, tail: &[u8]) -> Error {
+fn failed(program: &str, wanted: &Wanted, status: ExitStatus, tail: &[u8]) -> Error {
     let (class, how) = match (status.code(), status.signal()) {
         (Some(code @ (64 | 78 | 126 | 127)), _) => (Class::Config, format!("exited with {code}")),
         (Some(77), _) => (Class::Denied, "exited with 77".to_owned()),
@@ -150,7 +203,7 @@ fn failed(program: &str, status: ExitStatus, tail: &[u8]) -> Error {
         }
         (None, None) => (Class::Unavailable, "ended in an unknown way".to_owned()),
     };
-    let error = Error::new(class, format!("{} gave no id token: it {how}", shown(program)))
+    let error = Error::new(class, format!("{} gave no {}: it {how}", shown(program), wanted.noun))
         .fix("run it by hand to see why");
     said(error, tail)
 }
@@ -167,7 +220,7 @@ fn said(error: Error, tail: &[u8]) -> Error {
 }
 
 /// The program as messages name it; its arguments may be long, and are in the configuration.
-fn shown(program: &str) -> String {
+pub(super) fn shown(program: &str) -> String {
     answer::printable(program, LINE)
 }
 

@@ -1,61 +1,115 @@
 //! Which source, and `auto`.
 
 use super::{
-    IdentitySource, Miss, Proof, Subject, TokenSource, Want, buildkite::Buildkite, checks::Checked,
-    circleci::CircleCi, cli::Runner, command::Command, env::Env, file::File, github_actions::GitHubActions,
-    gitlab::GitLab, gitpod::Gitpod, ona::Ona, prebuild::NotInPrebuild,
+    IdentitySource, Miss, Proof, Subject, TokenSource, Want,
+    azd::Azd,
+    azure_cli::AzureCli,
+    browser::Browser,
+    buildkite::Buildkite,
+    checks::Checked,
+    circleci::CircleCi,
+    cli::Runner,
+    command::Command,
+    device_code::DeviceCode,
+    env::Env,
+    file::File,
+    github_actions::GitHubActions,
+    gitlab::GitLab,
+    gitpod::Gitpod,
+    managed_identity::{ASSET_TAG, ManagedIdentity},
+    ona::Ona,
+    prebuild::NotInPrebuild,
+    prompt::Person,
+    saml::Saml,
+    session::Session,
 };
 use crate::{
-    config::{Config, GITLAB_VARIABLE, ID_TOKEN_VARIABLE, Identity, Source},
+    config::{self, Config, DEFAULT, GITLAB_VARIABLE, ID_TOKEN_VARIABLE, Identity, Source},
     http::Client,
 };
 use async_trait::async_trait;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// How variables are looked up. The ambient environment is read in one place, by the command line; here it is a value.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// The sources of all identities of `config`, by name.
-pub fn sources(config: &Config, http: &Client, lookup: &Lookup) -> BTreeMap<String, Arc<dyn IdentitySource>> {
+/// The sources of all identities of `config`, by name. Those that need a person ask `person`.
+pub fn sources(
+    config: &Config,
+    http: &Client,
+    lookup: &Lookup,
+    person: &Person,
+) -> BTreeMap<String, Arc<dyn IdentitySource>> {
     let source = |(name, identity): (&String, &Identity)| {
-        (name.clone(), source(identity, http, lookup, config.request_timeout))
+        let surroundings = Surroundings {
+            entra: entra_of(config, name),
+            http,
+            runner: Runner { lookup: Arc::clone(lookup), deadline: config.request_timeout },
+            person,
+            asset_tag: Path::new(ASSET_TAG),
+        };
+        (name.clone(), source(identity, &surroundings))
     };
     config.identities.iter().map(source).collect()
 }
 
-/// The source that the configuration names. Its tokens are checked: not expired, and for the audience asked. In a prebuild
-/// it refuses. `deadline` is for a command that gives a token; requests have that of `http`.
-fn source(config: &Identity, http: &Client, lookup: &Lookup, deadline: Duration) -> Arc<dyn IdentitySource> {
-    let runner = Runner { lookup: Arc::clone(lookup), deadline };
-    let chosen = one(config.source, config, http, &runner);
-    Arc::new(NotInPrebuild::new(chosen, lookup))
+/// Where the tokens of an identity go, and so where its person signs in: the directory of the first exchange that begins with
+/// it, else that of `[entra]`.
+fn entra_of<'a>(config: &'a Config, identity: &str) -> Option<&'a config::Entra> {
+    let mut of_identity = config.exchanges.values().filter(|exchange| exchange.identity == identity);
+    let own = of_identity.find_map(|exchange| exchange.method.entra());
+    own.or_else(|| config.exchanges.get(DEFAULT)?.method.entra())
+}
+
+/// What sources are made of besides their own settings.
+struct Surroundings<'a> {
+    entra: Option<&'a config::Entra>,
+    http: &'a Client,
+    /// Its deadline is for a command that gives a token; requests have that of `http`.
+    runner: Runner,
+    person: &'a Person,
+    /// Where the firmware says whose machine it is.
+    asset_tag: &'a Path,
+}
+
+/// The source that the configuration names. Id tokens are checked: not expired, and for the audience asked. In a prebuild it
+/// refuses.
+fn source(config: &Identity, around: &Surroundings<'_>) -> Arc<dyn IdentitySource> {
+    let chosen = one(config.source, config, around);
+    Arc::new(NotInPrebuild::new(chosen, &around.runner.lookup))
 }
 
 /// One source, by its name.
-fn one(source: Source, config: &Identity, http: &Client, runner: &Runner) -> Box<dyn IdentitySource> {
+fn one(source: Source, config: &Identity, around: &Surroundings<'_>) -> Box<dyn IdentitySource> {
     let variable = |default: &str| config.variable.clone().unwrap_or_else(|| default.to_owned());
-    let (http, runner) = (http.clone(), runner.clone());
+    let tenant = || config.tenant_id.clone().or_else(|| Some(around.entra?.tenant_id.clone()));
+    let (http, runner, person) = (around.http.clone(), around.runner.clone(), around.person.clone());
+    let named = config.source == source;
     match source {
         Source::Auto => {
             let others = Source::ALL.into_iter().map(|(_, source)| source);
             let others = others.filter(|source| source.is_found_by_itself());
-            Box::new(Auto(others.map(|source| one(source, config, &http, &runner)).collect()))
+            Box::new(Auto(others.map(|source| one(source, config, around)).collect()))
         }
         Source::Command => checked(Command::new(config.command.clone(), runner.deadline)),
         Source::File => checked(File::new(config.token_file.clone())),
         Source::Env => checked(Env::new(variable(ID_TOKEN_VARIABLE), runner.lookup)),
         Source::Ona => checked(Ona::new(config.url.as_ref(), config.bearer_file.clone(), http, runner)),
-        Source::Gitpod => checked(Gitpod::new(runner)),
+        Source::Gitpod => checked(Gitpod::new(config.url.as_ref(), http, runner)),
         Source::GithubActions => checked(GitHubActions::new(runner, http)),
         Source::Gitlab => checked(GitLab::new(variable(GITLAB_VARIABLE), runner)),
         Source::Buildkite => checked(Buildkite::new(runner)),
         Source::Circleci => checked(CircleCi::new(runner)),
-        Source::Saml
-        | Source::ManagedIdentity
-        | Source::AzureCli
-        | Source::Azd
-        | Source::DeviceCode
-        | Source::Browser => todo!("being built"),
+        Source::Saml => Box::new(Saml::new(config, runner.deadline)),
+        Source::ManagedIdentity => {
+            Box::new(ManagedIdentity::new(config, named, around.asset_tag, http, runner))
+        }
+        Source::AzureCli => Box::new(AzureCli::new(runner, tenant())),
+        Source::Azd => Box::new(Azd::new(runner, tenant())),
+        Source::DeviceCode => Box::new(Session::new(DeviceCode, config, around.entra, person, http)),
+        Source::Browser => {
+            Box::new(Session::new(Browser::new(runner.lookup), config, around.entra, person, http))
+        }
     }
 }
 
@@ -96,9 +150,10 @@ mod tests {
     use crate::{
         clock,
         http::Options,
-        identity::testing::{broken, jwt, not_here},
+        identity::testing::{broken, jwt, not_here, person},
     };
     use serde_json::json;
+    use std::time::Duration;
 
     fn token(sub: &str) -> String {
         let exp = clock::unix(clock::now() + Duration::from_hours(1));
@@ -122,10 +177,18 @@ mod tests {
             tenant_id: None,
             client_id: None,
             authority: "https://127.0.0.1:1/".parse().unwrap(),
-            imds_url: "http://127.0.0.1:1/".parse().unwrap(),
+            imds_url: None,
         };
         let lookup: Lookup = Arc::new(move |name| variable.clone().filter(|_| name == "ID"));
-        source(&config, &Client::new(&Options::default()).unwrap(), &lookup, Duration::from_mins(1))
+        let (person, _, _end) = person();
+        let around = Surroundings {
+            entra: None,
+            http: &Client::new(&Options::default()).unwrap(),
+            runner: Runner { lookup, deadline: Duration::from_mins(1) },
+            person: &person,
+            asset_tag: Path::new("/no/such/file"),
+        };
+        source(&config, &around)
     }
 
     #[tokio::test]
@@ -155,7 +218,10 @@ mod tests {
                  ona: there is no bearer_file {bearer}, and GITPOD_ENVIRONMENT_ID is not set; \
                  gitpod: GITPOD_WORKSPACE_ID is not set; \
                  github-actions: ACTIONS_ID_TOKEN_REQUEST_URL is not set; \
-                 gitlab: GITLAB_CI is not true; buildkite: BUILDKITE is not true; circleci: CIRCLECI is not true"
+                 gitlab: GITLAB_CI is not true; buildkite: BUILDKITE is not true; circleci: CIRCLECI is not true; \
+                 saml: identity.assertion_file is not set; \
+                 managed-identity: IDENTITY_ENDPOINT is not set, nor is identity.imds_url, and this is no machine of Azure's; \
+                 azure-cli: az is not on the PATH; azd: azd is not on the PATH"
             )
         );
     }

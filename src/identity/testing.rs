@@ -1,10 +1,21 @@
 //! Tokens for tests, well formed and signed by nobody, and surroundings for their sources.
 
-use super::{Miss, cli::Runner, select::Lookup};
+use super::{
+    Miss,
+    cli::Runner,
+    prompt::{End, Person, Prompt},
+    select::Lookup,
+};
 use crate::error::Error;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
-use std::{collections::HashMap, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 /// A JWT with these claims.
 pub(crate) fn jwt(claims: &Value) -> String {
@@ -53,4 +64,12 @@ pub(crate) fn stand_in(folder: &Path, name: &str, script: &str) {
     let path = folder.join(name);
     std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A person, what they are told, and their end.
+pub(crate) fn person() -> (Person, Arc<Mutex<Vec<Prompt>>>, End) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&told);
+    let (person, end) = Person::new(Arc::new(move |prompt| kept.lock().unwrap().push(prompt.clone())));
+    (person, told, end)
 }

@@ -18,6 +18,10 @@ fn nothing_is_here() {
         "gitlab: GITLAB_CI is not true",
         "buildkite: BUILDKITE is not true",
         "circleci: CIRCLECI is not true",
+        "saml: identity.assertion_file is not set",
+        "managed-identity: IDENTITY_ENDPOINT is not set",
+        "azure-cli: az is ",
+        "azd: azd is ",
     ];
     platform.refused(&AUTO, &[], 78, &words);
 }

@@ -9,6 +9,7 @@ mod auto;
 mod command;
 mod platforms;
 mod prebuild;
+mod sessions;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 use support::{
@@ -60,6 +61,21 @@ impl Platform {
     /// The emulator's id token, as a platform would issue it.
     fn id_token(&self) -> String {
         fs::read_to_string(self.scene.emulator.get("assertion_file")).unwrap().trim().to_owned()
+    }
+
+    /// An access token for the echo API, as a session would have it.
+    fn access_token(&self) -> String {
+        let emulator = &self.scene.emulator;
+        let form = format!(
+            "grant_type=client_credentials&client_id={}&scope=api%3A%2F%2Fecho%2F.default\
+             &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion={}",
+            emulator.get("client_id"),
+            self.id_token()
+        );
+        let url = format!("{}/{}/oauth2/v2.0/token", emulator.get("authority"), emulator.get("tenant_id"));
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let answer = emulator.call("POST", &url, &headers, &form).json();
+        answer["access_token"].as_str().unwrap().to_owned()
     }
 
     /// How often a [`Self::token_tool`] was called.

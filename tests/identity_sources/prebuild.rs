@@ -8,7 +8,8 @@ fn every_source_refuses_and_asks_nobody() {
     let platform = Platform::new();
     let token = platform.id_token();
     platform.scene.secret("the id token", &token);
-    let tools = ["gp", "ona", "gitpod", "buildkite-agent", "circleci", "my-issuer"];
+    let tools =
+        ["gp", "ona", "gitpod", "buildkite-agent", "circleci", "my-issuer", "az", "azd", "my-browser"];
     for name in tools {
         platform.token_tool(name, "");
     }
@@ -24,6 +25,9 @@ fn every_source_refuses_and_asks_nobody() {
         ("GITLAB_OIDC_TOKEN", &token),
         ("BUILDKITE", "true"),
         ("CIRCLECI", "true"),
+        ("APIM_AGENT_IDENTITY_ASSERTION_FILE", "/no/such/assertion"),
+        ("APIM_AGENT_IDENTITY_IMDS_URL", "http://127.0.0.1:1"),
+        ("BROWSER", "my-browser"),
     ];
     for (name, _) in Source::ALL {
         let words =

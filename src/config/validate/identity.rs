@@ -24,6 +24,10 @@ impl Check<'_> {
 
     fn identity(&mut self, table: &str, cloud: Cloud) -> Option<Identity> {
         let path = |key: &str| format!("{table}.{key}");
+        // Whoever has an authority of their own signs in there too. One of a wrong form is told of where it is used.
+        let own = self.layers.get("entra.authority").map(|entry| entry.text.clone());
+        let own = own.filter(|text| endpoint::read(Rule::HttpsHost)(text).is_ok());
+        let usual = own.unwrap_or_else(|| cloud.authority().to_owned());
         let identity = Identity {
             source: self.or(&path("source"), forms::source, Source::Auto),
             audience: self.optional(&path("audience"), forms::audience),
@@ -37,8 +41,8 @@ impl Check<'_> {
             assertion_file: self.path(&path("assertion_file")),
             tenant_id: self.optional(&path("tenant_id"), forms::tenant),
             client_id: self.optional(&path("client_id"), forms::guid),
-            authority: self.url(&path("authority"), Rule::HttpsHost, cloud.authority())?,
-            imds_url: self.url(&path("imds_url"), Rule::Imds, "http://169.254.169.254")?,
+            authority: self.url(&path("authority"), Rule::HttpsHost, &usual)?,
+            imds_url: self.optional(&path("imds_url"), endpoint::read(Rule::Imds)),
         };
         let missing: &[&str] = match identity.source {
             Source::File if identity.token_file.is_none() => &["token_file"],

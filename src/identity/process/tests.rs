@@ -67,9 +67,9 @@ async fn what_it_said_is_made_harmless() {
 #[tokio::test]
 async fn what_is_no_token() {
     for (script, why) in [
-        ("head -c 70000 /dev/zero | tr '\\0' x", "it is longer than 64 KiB, which no token is"),
-        ("head -c 70000 /dev/zero; sleep 1000", "it is longer than 64 KiB, which no token is"),
-        ("yes; exit 1", "it is longer than 64 KiB, which no token is"),
+        ("head -c 70000 /dev/zero | tr '\\0' x", "it is longer than 64 KiB, which no id token is"),
+        ("head -c 70000 /dev/zero; sleep 1000", "it is longer than 64 KiB, which no id token is"),
+        ("yes; exit 1", "it is longer than 64 KiB, which no id token is"),
         ("printf '\\377\\376'", "it is not text"),
         ("echo a.b", "it has 2 segments rather than three"),
     ] {
