@@ -80,7 +80,7 @@ async fn ask(
 /// In TLS 1.3 a server looks at the client's certificate after its own part of the handshake, so its refusal looks like a
 /// connection that breaks; the alert (RFC 8446, 6.2) tells which it was. Other alerts are the connection's trouble.
 fn in_handshake(error: Error) -> Error {
-    const OF_THE_CERTIFICATE: [&str; 7] = [
+    const OF_THE_CERTIFICATE: [&str; 8] = [
         "BadCertificate",
         "UnsupportedCertificate",
         "CertificateRevoked",
@@ -88,6 +88,7 @@ fn in_handshake(error: Error) -> Error {
         "CertificateUnknown",
         "UnknownCA",
         "AccessDenied",
+        "DecryptError",
     ];
     let why = error.why.as_deref().unwrap_or_default();
     let alert = why.split_once("received fatal alert: ").map_or("", |(_, alert)| alert);

@@ -64,7 +64,9 @@ async fn a_token_that_is_refused_is_replaced_once() {
     fake.refuse("token-1");
     secret(&fake, &vault).await.expect("with another token");
     assert_eq!(fake.exchange.count(), 2);
-    ["token-2", "token-3", "token-4"].iter().for_each(|token| fake.refuse(token));
+    for token in ["token-2", "token-3", "token-4"] {
+        fake.refuse(token);
+    }
     let error = fails(secret(&fake, &vault).await);
     assert_eq!(error.class, Class::Denied, "{error}");
     assert!(fake.exchange.count() <= 4, "not without end");
