@@ -226,7 +226,7 @@ mod tests {
             values: &[],
             missing: &["KEY"],
         };
-        assert!(text(Format::File, &content).contains("no valid credential"));
+        assert!(text(Format::File, &content).contains("# KEY has no valid value"));
         assert!(text(Format::Dotenv, &content).ends_with("\nAPIM_AGENT_EXPIRES_AT=\n"));
         assert!(text(Format::Fish, &content).ends_with("\nset -gx APIM_AGENT_EXPIRES_AT ''\n"));
     }
