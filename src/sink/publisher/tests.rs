@@ -4,7 +4,7 @@ use super::*;
 use crate::lease::{Part, Value};
 use std::io::ErrorKind;
 
-fn item<'a>(value: &'a Value) -> Item<'a> {
+fn item(value: &Value) -> Item<'_> {
     Item { name: "partner", env: "PARTNER", value }
 }
 
