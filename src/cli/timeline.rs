@@ -245,6 +245,7 @@ impl Watch for Timeline {
                             .map_or(String::new(), |end| format!(", at {}", until(end, clock::now())));
                         self.full("expires", &format!("{env}: cannot be revoked, it merely expires{end}"));
                     }
+                    Released::Kept => self.full("kept", &format!("{env}: by the vault; our copy is wiped")),
                     Released::Nothing => {}
                 }
             }
