@@ -6,6 +6,7 @@
 //! | `credential.rs` | the token for the vault, and for nobody else |
 //! | `refusal.rs` | what the vault's refusals mean (pure) |
 //! | `term.rs` | whether the vault lets a value be used, and for how long (pure) |
+//! | `version.rs` | which version was handed out last |
 //!
 //! The transport is ours: it follows no redirect, so a token reaches the vault's own host or none, and it has the
 //! deadline. Retries are off: when to try again is the lifecycle's business. The SDK sends its first request without a
@@ -21,6 +22,7 @@ pub mod term;
 pub(super) mod testing;
 #[cfg(test)]
 mod tests;
+pub mod version;
 
 use crate::{
     clock,
