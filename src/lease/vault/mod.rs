@@ -26,6 +26,7 @@ pub mod version;
 
 use crate::{
     clock,
+    config::credential::InVault,
     error::{Class, Error, Result},
     exchange::Exchange,
     http::{self, transport},
@@ -46,7 +47,11 @@ use azure_security_keyvault_secrets::{
 use credential::Credential;
 use refusal::Answer;
 use serde::de::DeserializeOwned;
-use std::{fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+    sync::Arc,
+};
 use term::Attributes;
 use url::Url;
 
@@ -56,6 +61,27 @@ pub struct Vault {
     certificates: CertificateClient,
     credential: Arc<Credential>,
     url: Url,
+}
+
+/// The vaults of a configuration. Credentials in the same vault, by the same exchange, share its client and its token.
+#[derive(Default)]
+pub struct Vaults(BTreeMap<(String, Url), Arc<Vault>>);
+
+impl Vaults {
+    /// The vault of `place`.
+    pub fn at(
+        &mut self,
+        place: &InVault,
+        exchange: &Arc<dyn Exchange>,
+        http: &http::Client,
+    ) -> Result<Arc<Vault>> {
+        Ok(match self.0.entry((place.exchange.clone(), place.vault.clone())) {
+            Entry::Occupied(vault) => Arc::clone(vault.get()),
+            Entry::Vacant(free) => {
+                Arc::clone(free.insert(Arc::new(Vault::new(&place.vault, exchange, http)?)))
+            }
+        })
+    }
 }
 
 /// What is asked of a vault.
