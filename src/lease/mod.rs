@@ -41,7 +41,7 @@ use std::{
     time::SystemTime,
 };
 use subscription_key::{SubscriptionKey, Wanted};
-use vault::Vault;
+use vault::Vaults;
 use vault_certificate::VaultCertificate;
 use vault_secret::VaultSecret;
 
@@ -127,23 +127,14 @@ pub fn lessors(
     http: &http::Client,
 ) -> Result<Vec<Arc<dyn Lessor>>> {
     let mut arms = BTreeMap::new();
-    let mut vaults = BTreeMap::new();
+    let mut vaults = Vaults::default();
     let mut lessors: Vec<Arc<dyn Lessor>> = Vec::new();
     for credential in &config.credentials {
         // `validate` accepts no name that is not there.
         let gateway = &config.gateways[&credential.gateway];
         let probe = credential.probe.as_deref().map(|path| Probe::new(&gateway.url, path, http.clone()));
         let exchange = |name: &str| Arc::clone(&exchanges[name]);
-        let mut vault = |place: &InVault| {
-            Ok::<_, Error>(match vaults.entry((place.exchange.clone(), place.vault.clone())) {
-                Entry::Occupied(vault) => Arc::clone(vault.get()),
-                Entry::Vacant(free) => Arc::clone(free.insert(Arc::new(Vault::new(
-                    &place.vault,
-                    &exchange(&place.exchange),
-                    http,
-                )?))),
-            })
-        };
+        let mut vault = |place: &InVault| vaults.at(place, &exchange(&place.exchange), http);
         lessors.push(match &credential.target {
             // Whatever can be revoked is, so such a token is a brokered one by another name.
             Target::AccessToken { exchange: name, scope } if revokes(config, name) => {

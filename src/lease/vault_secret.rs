@@ -9,6 +9,7 @@ use super::{
     vault::{
         Object, Stored, Vault,
         term::{self, Life},
+        version::HandedOut,
     },
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -27,14 +28,13 @@ pub struct VaultSecret {
     vault: Arc<Vault>,
     place: InVault,
     lifetime: Duration,
-    /// Which version was handed out last.
-    version: Mutex<Option<String>>,
+    handed_out: HandedOut,
 }
 
 impl VaultSecret {
     /// For the secret that `place` names; each value is published for `lifetime`.
     pub fn new(vault: Arc<Vault>, place: &InVault, lifetime: Duration) -> Self {
-        Self { vault, place: place.clone(), lifetime, version: Mutex::default() }
+        Self { vault, place: place.clone(), lifetime, handed_out: HandedOut::default() }
     }
 
     /// The lease of what the vault confirmed at `now`, or why there is none.
@@ -43,7 +43,7 @@ impl VaultSecret {
         term::usable(&called, Object::Secret, &stored.attributes, now)?;
         check(&called, stored.value.expose())?;
         let Life { expires_at, refresh_at } = term::life(now, self.lifetime, stored.attributes.expires);
-        note(&called, &self.version, &stored.version);
+        self.handed_out.note(&called, &stored.version);
         if stored.managed {
             tracing::info!(
                 "{called} belongs to a certificate; kind vault-certificate gives that as PEM files"
@@ -73,19 +73,6 @@ fn check(called: &str, value: &str) -> Result<()> {
     }
 }
 
-/// Says which version is handed out, when it is another one than before.
-pub(super) fn note(called: &str, last: &Mutex<Option<String>>, version: &str) {
-    // A version is whole whatever happened while it was being written.
-    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-    if last.as_deref() != Some(version) {
-        match last.as_deref() {
-            None => tracing::info!("{called}: version {version}"),
-            Some(before) => tracing::info!("{called}: version {version} after {before}"),
-        }
-        *last = Some(version.to_owned());
-    }
-}
-
 #[async_trait]
 impl Lessor for VaultSecret {
     async fn issue(&self) -> Result<Lease> {
@@ -109,8 +96,7 @@ impl Lessor for VaultSecret {
     }
 
     async fn release(&self) -> Result<Released> {
-        let issued = self.version.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        Ok(if issued { Released::Kept } else { Released::Nothing })
+        Ok(if self.handed_out.is_any() { Released::Kept } else { Released::Nothing })
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `credential.rs` | the token for the vault, and for nobody else |
 //! | `refusal.rs` | what the vault's refusals mean (pure) |
 //! | `term.rs` | whether the vault lets a value be used, and for how long (pure) |
+//! | `version.rs` | which version was handed out last |
 //!
 //! The transport is ours: it follows no redirect, so a token reaches the vault's own host or none, and it has the
 //! deadline. Retries are off: when to try again is the lifecycle's business. The SDK sends its first request without a
@@ -21,9 +22,11 @@ pub mod term;
 pub(super) mod testing;
 #[cfg(test)]
 mod tests;
+pub mod version;
 
 use crate::{
     clock,
+    config::credential::InVault,
     error::{Class, Error, Result},
     exchange::Exchange,
     http::{self, transport},
@@ -44,7 +47,11 @@ use azure_security_keyvault_secrets::{
 use credential::Credential;
 use refusal::Answer;
 use serde::de::DeserializeOwned;
-use std::{fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+    sync::Arc,
+};
 use term::Attributes;
 use url::Url;
 
@@ -54,6 +61,27 @@ pub struct Vault {
     certificates: CertificateClient,
     credential: Arc<Credential>,
     url: Url,
+}
+
+/// The vaults of a configuration. Credentials in the same vault, by the same exchange, share its client and its token.
+#[derive(Default)]
+pub struct Vaults(BTreeMap<(String, Url), Arc<Vault>>);
+
+impl Vaults {
+    /// The vault of `place`.
+    pub fn at(
+        &mut self,
+        place: &InVault,
+        exchange: &Arc<dyn Exchange>,
+        http: &http::Client,
+    ) -> Result<Arc<Vault>> {
+        Ok(match self.0.entry((place.exchange.clone(), place.vault.clone())) {
+            Entry::Occupied(vault) => Arc::clone(vault.get()),
+            Entry::Vacant(free) => {
+                Arc::clone(free.insert(Arc::new(Vault::new(&place.vault, exchange, http)?)))
+            }
+        })
+    }
 }
 
 /// What is asked of a vault.

@@ -11,7 +11,7 @@ use crate::{
 };
 use serde::Deserialize;
 use std::time::SystemTime;
-use url::Url;
+use url::{Host, Url};
 
 /// Longest text that we repeat from an answer, in characters.
 const LONGEST: usize = 600;
@@ -28,9 +28,12 @@ impl Asked<'_> {
         self.vault.host_str().unwrap_or_default()
     }
 
-    /// The vault's own name, as `az --vault-name` takes it.
+    /// The vault's own name, as `az --vault-name` takes it; an address has none.
     fn vault_name(&self) -> &str {
-        self.host().split('.').next().unwrap_or_default()
+        match self.vault.host() {
+            Some(Host::Domain(host)) => host.split('.').next().unwrap_or(host),
+            _ => "VAULT",
+        }
     }
 
     /// As in "… was not given".

@@ -24,8 +24,8 @@ use super::{
     vault::{
         Object, Public, Stored, Vault,
         term::{self, Life},
+        version::HandedOut,
     },
-    vault_secret::note,
 };
 use crate::{
     clock,
@@ -35,7 +35,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -50,15 +50,14 @@ pub struct VaultCertificate {
     place: InVault,
     lifetime: Duration,
     probe: Option<Probe>,
-    /// Which version was handed out last.
-    version: Mutex<Option<String>>,
+    handed_out: HandedOut,
 }
 
 impl VaultCertificate {
     /// For the certificate that `place` names; each pair is published for `lifetime`. Without a `probe` a pair counts as
     /// accepted once it has passed our own checks.
     pub fn new(vault: Arc<Vault>, place: &InVault, lifetime: Duration, probe: Option<Probe>) -> Self {
-        Self { vault, place: place.clone(), lifetime, probe, version: Mutex::default() }
+        Self { vault, place: place.clone(), lifetime, probe, handed_out: HandedOut::default() }
     }
 
     fn called(&self) -> String {
@@ -90,7 +89,7 @@ impl VaultCertificate {
         }
         let ends = [Some(identity.ends), public.attributes.expires, stored.attributes.expires];
         let Life { expires_at, refresh_at } = term::life(now, self.lifetime, ends.into_iter().flatten());
-        note(&called, &self.version, &public.version);
+        self.handed_out.note(&called, &public.version);
         Ok(Lease {
             value: Value::Files(vec![
                 Part { extension: CHAIN, content: identity.chain },
@@ -134,7 +133,6 @@ impl Lessor for VaultCertificate {
     }
 
     async fn release(&self) -> Result<Released> {
-        let issued = self.version.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        Ok(if issued { Released::Kept } else { Released::Nothing })
+        Ok(if self.handed_out.is_any() { Released::Kept } else { Released::Nothing })
     }
 }
