@@ -114,6 +114,12 @@ pub trait Lessor: Send + Sync {
     /// Whether [`Lessor::retire`] does anything.
     fn retires(&self) -> bool;
 
+    /// Whether there may be something that [`Lessor::release`] ends: until then, a call of [`Lessor::issue`] under way can
+    /// be dropped and leaves nothing behind.
+    fn has_begun(&self) -> bool {
+        true
+    }
+
     /// Ends everything this lessor has minted. Repeatable: a second call continues where the first one failed.
     async fn release(&self) -> Result<Released>;
 }

@@ -319,6 +319,11 @@ impl Sink for EnvFile {
         }
         self.published.keys().try_for_each(|name| self.inspect(name))
     }
+
+    fn readdress(&mut self, gateway_url: &str, others: Vec<(String, String)>) {
+        gateway_url.clone_into(&mut self.gateway_url);
+        self.others = others;
+    }
 }
 
 /// What another hand did to the file, if anything. Pure.
