@@ -4,11 +4,7 @@ use super::{Client, Options};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{
-    RootCertStore,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
-};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -69,25 +65,6 @@ pub(crate) struct Server {
 impl Server {
     /// A server with a CA of its own that answers each request with what `reply` says to it and its number, from 0.
     pub(crate) async fn start(reply: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start_as(None, reply).await
-    }
-
-    /// The same, to clients only that present a certificate which this CA (DER) has signed.
-    pub(crate) async fn start_mutual(
-        ca: Vec<u8>,
-        reply: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static,
-    ) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(ca.into()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        Self::start_as(Some(verifier.unwrap()), reply).await
-    }
-
-    async fn start_as(
-        clients: Option<Arc<dyn ClientCertVerifier>>,
-        reply: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static,
-    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut ca = CertificateParams::new(Vec::new()).unwrap();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -100,7 +77,7 @@ impl Server {
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_client_cert_verifier(clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
+            .with_no_client_auth()
             .with_single_cert(
                 vec![leaf.der().clone()],
                 PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())),
