@@ -80,8 +80,8 @@ impl IdentitySource for Saml {
     async fn prove(&self, want: &Want<'_>) -> Result<(Subject, Proof), Miss> {
         let assertion = self.assertion(want.audience).await?;
         check(&assertion, self.audience.as_deref(), clock::now()).map_err(Miss::Broken)?;
-        // Whoever issues assertions to a file or a command issues them to the workspace, whomever they name.
-        let subject = Subject { source: self.name(), actor: Actor::Workspace, claims: assertion.claims };
+        // An assertion names a person, and what is had for it acts in that person's name, wherever it lay.
+        let subject = Subject { source: self.name(), actor: Actor::User, claims: assertion.claims };
         Ok((subject, Proof::Saml(assertion.xml)))
     }
 }

@@ -43,9 +43,9 @@ impl Way {
 
     /// For whom the broker's subject token is asked.
     pub(crate) fn broker_audience(&self, emulator: &Emulator) -> String {
-        match self.actor {
+        match self.source {
             // A session is asked for a token for the API, which the broker knows.
-            "user" if self.source != "saml" => self.audience(emulator),
+            "managed-identity" | "azure-cli" | "azd" | "device-code" | "browser" => self.audience(emulator),
             _ => emulator.get("broker_audience").to_owned(),
         }
     }
@@ -227,9 +227,9 @@ fn file(scene: &Scene) -> Outfit {
 }
 
 fn variable(scene: &Scene, source: &str, name: &str) -> Outfit {
-    // The leak check knows the emulator's own one, which is in no process's environment.
+    // Not the one that the leak check knows, which is in no process's environment: for one audience more.
     let script = stand_in(scene, "issue", &issuer(scene, "audience=$1"));
-    let output = std::process::Command::new(script).arg(ENTRA).output().unwrap();
+    let output = std::process::Command::new(script).arg(format!(r#"{ENTRA}", "another"#)).output().unwrap();
     let token = String::from_utf8(output.stdout).unwrap();
     Outfit { env: vec![(name.to_owned(), token.trim().to_owned())], ..outfit(&[("identity.source", source)]) }
 }

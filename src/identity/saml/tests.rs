@@ -159,7 +159,7 @@ async fn from_a_file_or_a_command() {
         let source =
             Saml { file: source.0, argv: source.1, audience: None, deadline: Duration::from_mins(1) };
         let (subject, proof) = source.prove(&want).await.map_err(|_| "no assertion").unwrap();
-        assert_eq!((subject.source, subject.actor), ("saml", Actor::Workspace));
+        assert_eq!((subject.source, subject.actor), ("saml", Actor::User));
         assert!(matches!(proof, Proof::Saml(xml) if xml.expose() == later));
     }
     let on =
