@@ -53,7 +53,7 @@ const READERS: &[Reader] = &[
 /// Frameworks for zsh set these; each gives one more character a meaning.
 const ZSH_OPTIONS: &str = "zsh -f -o extendedglob -o magicequalsubst -o globassign -o rcexpandparam {here}/read.sh file {file} {names}";
 const ZSH_OPTIONS_EVAL: &str = "zsh -f -o extendedglob -o magicequalsubst -o globassign -o rcexpandparam {here}/read.sh text {file} {names}";
-const COMPOSE: &str = "{tools}/venv/bin/docker-compose -f {compose} config --format json";
+const COMPOSE: &str = "docker-compose -f {compose} config --format json";
 
 const fn shell(name: &'static str, command: &'static str) -> Reader {
     Reader { name, format: Format::File, command }
@@ -81,18 +81,13 @@ pub(crate) fn all_wanted() -> bool {
 
 impl Reader {
     fn is_installed(&self) -> bool {
-        let mut programs =
-            self.command.split(' ').filter(|word| !word.starts_with('-')).take(1).collect::<Vec<_>>();
-        let needs: &[&str] = match self.name {
-            "npm dotenv" => &["{tools}/node_modules/dotenv/package.json"],
-            "direnv" => &["direnv"],
-            _ => &[],
+        let program = self.command.split(' ').next().unwrap().replace("{tools}", FOLDER);
+        let package = match self.name {
+            "npm dotenv" => Path::new(FOLDER).join("node_modules/dotenv").exists(),
+            "direnv" => on_path("direnv"),
+            _ => true,
         };
-        programs.extend(needs);
-        programs.iter().all(|program| {
-            let path = program.replace("{tools}", FOLDER);
-            path.starts_with('/') && Path::new(&path).exists() || on_path(&path)
-        })
+        package && (on_path(&program) || program.starts_with('/') && Path::new(&program).exists())
     }
 
     /// What it makes of `text` for each of `names`: a value, or `None` for a variable that is not set. `Err` with its
@@ -159,12 +154,18 @@ impl Folder {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().current_dir(self.0.path()).env("HOME", self.0.path()).env("LC_ALL", "C.UTF-8");
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null());
+        command.env("PATH", std::env::join_paths(search_path()).unwrap()).stdin(Stdio::null());
         command
     }
 }
 
-fn on_path(program: &str) -> bool {
+/// What `scripts/env-readers` has installed comes first.
+fn search_path() -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    let others: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    std::iter::once(Path::new(FOLDER).join("venv/bin")).chain(others)
+}
+
+fn on_path(program: &str) -> bool {
+    search_path().any(|folder| folder.join(program).is_file())
 }
