@@ -58,7 +58,7 @@ fn what_is_refused_is_refused_for_a_reason() {
     }
     let careful = |value: &str| MORE_CAREFUL_THAN_NEEDED.iter().any(|(c, _)| value.contains(*c));
     let mut refused = 0;
-    for c in values::printable().into_iter() {
+    for c in values::printable() {
         let values =
             values::places(c).into_iter().filter(|value| check_value("V", value).is_err() && !careful(value));
         for value in values {

@@ -140,8 +140,7 @@ impl Folder {
     fn new(text: &[u8], names: &[String]) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         fs::write(folder.path("some.env"), text).unwrap();
-        fs::write(folder.path("names"), names.iter().map(|name| format!("{name}\n")).collect::<String>())
-            .unwrap();
+        fs::write(folder.path("names"), names.join("\n") + "\n").unwrap();
         let compose = "name: readers\nservices: {reader: {image: none, env_file: [some.env]}}\n";
         fs::write(folder.path("compose.yaml"), compose).unwrap();
         folder

@@ -6,6 +6,7 @@ use apim_agent::{
     secret::Secret,
     sink::env_file::{Content, Format, check_name, check_value, render},
 };
+use std::collections::BTreeMap;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let pairs: Vec<(&str, &str)> = text.split('\0').filter_map(|pair| pair.split_once('=')).collect();
@@ -26,7 +27,13 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         assert!(good, "{format:?} takes what is refused");
         assert_eq!(text.len(), text.capacity(), "a buffer that grew leaves copies behind");
         let text = std::str::from_utf8(&text).expect("ASCII");
-        let found = if format == Format::Json { json(text) } else { lines(format, text) };
+        if format == Format::Json {
+            let object: BTreeMap<String, String> = serde_json::from_str(text).expect("an object of strings");
+            let last: BTreeMap<&str, &str> = pairs.iter().copied().collect();
+            assert!(last.iter().all(|(name, value)| object[*name] == **value));
+            continue;
+        }
+        let found = lines(format, text);
         assert_eq!(found.len(), pairs.len() + 3);
         assert!(
             found[3..].iter().zip(&pairs).all(|(found, pair)| (found.0.as_str(), found.1.as_str()) == *pair)
@@ -47,20 +54,6 @@ fn lines(format: Format, text: &str) -> Vec<(String, String)> {
             let (name, value) =
                 line.strip_prefix(start).and_then(|line| line.split_once(separator)).expect("an assignment");
             let value = if format == Format::Fish && value == "''" { "" } else { value };
-            (name.to_owned(), value.to_owned())
-        })
-        .collect()
-}
-
-/// In the order of the text, and with the names that come twice.
-fn json(text: &str) -> Vec<(String, String)> {
-    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).expect("an object");
-    let inner =
-        text.trim_end().strip_prefix("{\"").and_then(|text| text.strip_suffix("\"}")).expect("braces");
-    let pairs = inner.split("\",\"").map(|pair| pair.split_once("\":\"").expect("a pair"));
-    pairs
-        .map(|(name, value)| {
-            assert!(object[name].is_string());
             (name.to_owned(), value.to_owned())
         })
         .collect()
