@@ -9,7 +9,7 @@ use crate::{
     http::testing::{Reply, Seen, Server},
     identity::{
         select,
-        testing::{jwt, lookup},
+        testing::{jwt, lookup, person},
     },
 };
 use serde_json::json;
@@ -58,7 +58,8 @@ fn wired(server: &Server, config: &Config) -> Vec<Arc<dyn Lessor>> {
     let token = jwt(&json!({"iss": "i", "sub": "ci", "aud": ["sts", "https://gw.example"], "exp": exp}));
     let lookup = lookup(&[("TOKEN", &token)]);
     let http = server.client();
-    let identities = select::sources(config, &http, &lookup);
+    let (person, ..) = person();
+    let identities = select::sources(config, &http, &lookup, &person);
     let exchanges = exchanges(config, &identities, &http).unwrap();
     lessors(config, &identities, &exchanges, &http).unwrap()
 }
