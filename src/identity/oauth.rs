@@ -214,16 +214,16 @@ impl Refusal {
                 .fix("check identity.client_id and identity.tenant_id, or entra's"),
             (Some(90_002), _) => error(Class::Config, &format!("there is no tenant {tenant}"))
                 .fix("check identity.tenant_id, or entra.tenant_id"),
-            (Some(65_001 | 65_004), _) => {
+            (Some(65_004), _) | (_, "access_denied" | "authorization_declined") => {
+                error(Class::Denied, "the sign-in was declined").fix("sign in when you are asked again")
+            }
+            (Some(65_001), _) => {
                 error(Class::Denied, &format!("nobody has consented to what {client} asks for"))
                     .fix(format!("consent when signing in, or have an administrator do it: az ad app permission admin-consent --id {client}"))
             }
             (_, "invalid_scope" | "invalid_resource") | (Some(500_011 | 70_011), _) => {
                 error(Class::Config, "Entra does not know what was asked for")
                     .fix("check the credential's scope")
-            }
-            (_, "access_denied" | "authorization_declined") => {
-                error(Class::Denied, "the sign-in was declined").fix("sign in when you are asked again")
             }
             (_, "temporarily_unavailable" | "server_error") | (Some(90_033), _) => {
                 error(Class::Unavailable, "nobody can sign in at the moment").fix("nothing: it is tried again")

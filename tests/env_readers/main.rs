@@ -99,7 +99,8 @@ fn a_line_is_one_that_docker_reads() {
 fn render(format: Format, names: &[String], values: &[String]) -> Vec<u8> {
     let secrets: Vec<Secret> = values.iter().map(|value| Secret::new(value.clone())).collect();
     let pairs: Vec<(&str, &Secret)> = names.iter().map(String::as_str).zip(&secrets).collect();
-    let content = Content { gateway_url: "https://g", generation: 1, expires_at: None, values: &pairs };
+    let content =
+        Content { gateway_url: "https://g", generation: 1, expires_at: None, values: &pairs, missing: &[] };
     env_file::render(format, &content).unwrap().to_vec()
 }
 

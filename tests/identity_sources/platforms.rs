@@ -34,6 +34,27 @@ fn gitpod_classic() {
     platform.scene.assert_clean();
 }
 
+/// In a nested container, where `gp` is not.
+#[test]
+fn gitpod_classic_without_gp() {
+    let platform = Platform::new();
+    let emulator = &platform.scene.emulator;
+    let supervisor = emulator.get("supervisor").trim_start_matches("http://").to_owned();
+    let variables = [
+        ("GITPOD_WORKSPACE_ID", emulator.get("workspace_id")),
+        ("GITPOD_HOST", "https://gitpod.io"),
+        ("SUPERVISOR_ADDR", &supervisor),
+        ("APIM_AGENT_WORKSPACE", "test"),
+    ];
+    for source in ["gitpod", "auto"] {
+        let (code, text) = platform.exec(&[("identity.source", source)], &variables);
+        assert_eq!(code, 0, "{text}");
+        platform.scene.assert_clean();
+    }
+    assert!(emulator.count("IdentityProviderService_GetIDToken") >= 2);
+    assert_eq!(emulator.count("IdentityService_GetIDToken"), 0, "not Ona's API");
+}
+
 #[test]
 fn ona_by_its_cli() {
     for name in ["ona", "gitpod"] {
