@@ -100,9 +100,8 @@ fn document(xml: &str) -> Result<Document<'_>, String> {
 fn find<'a, 'i>(root: Node<'a, 'i>) -> Result<Node<'a, 'i>, String> {
     let encrypted = || Err("it is encrypted, so that only its audience can read it".to_owned());
     match (root.tag_name().namespace(), root.tag_name().name()) {
-        (Some(SAML), "Assertion") => Ok(root),
+        (Some(SAML | older::SAML), "Assertion") => Ok(root),
         (Some(SAML), "EncryptedAssertion") => encrypted(),
-        (Some(older::SAML), "Assertion") => Ok(root),
         (Some(PROTOCOL), "Response") => {
             let inside: Vec<_> = root.descendants().filter(|node| is(*node, "Assertion")).collect();
             match inside[..] {
