@@ -1,41 +1,44 @@
 //! The flow, wired: identity -> exchange -> lease -> sink, kept going by the lifecycle.
 
+mod follow;
+mod watched;
+mod wiring;
+
 use crate::{
     clock,
-    config::{Config, DEFAULT},
-    error::{Class, Error, Result},
-    exchange::{self, AccessToken, Exchange},
-    http::{self, Client},
+    config::Config,
+    error::{Error, Result},
+    exchange::AccessToken,
     identity::{
         prompt::{End, Person, Prompt},
-        select::{self, Lookup},
+        select::Lookup,
     },
-    lease,
     lifecycle::{
         control,
-        driver::{Command, Driver, Entry, Notice, Observer, Outcome},
-        machine::{Machine, Phase, Spec},
+        driver::{Command, Driver, Notice, Observer, Outcome, Pace, View},
+        machine::Phase,
         schedule,
-        status::{About, AboutCredential},
+        status::About,
     },
-    secret::Secret,
-    sink::{env_file, publisher::EnvFile, runtime_dir::RuntimeDir},
+    sink::{publisher::EnvFile, runtime_dir::RuntimeDir},
 };
-use async_trait::async_trait;
+pub use follow::Reload;
 use std::{
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio::{net::UnixListener, sync::mpsc};
-use url::Url;
+use wiring::{Wiring, further_gateways, gateway};
 
 /// Watches an agent's life. Called on its only thread, so it must not wait.
 pub trait Watch: Send + Sync {
     /// An access token was issued for `scope`.
     fn exchanged(&self, scope: &str, token: &AccessToken, took: Duration);
-    /// The driver did something; `machine` is the state after it.
-    fn notice(&self, notice: &Notice<'_>, machine: &Machine);
+    /// The driver did something; `view` shows the state after it.
+    fn notice(&self, notice: &Notice<'_>, view: &View<'_>);
+    /// Changes of files are not noticed by themselves.
+    fn unwatched(&self, error: &Error);
     /// A person is to sign in, or has.
     fn prompted(&self, prompt: &Prompt);
 }
@@ -46,6 +49,8 @@ pub struct Agent {
     directory: Arc<RuntimeDir>,
     listener: UnixListener,
     about: About,
+    wiring: Wiring,
+    config: Config,
 }
 
 impl Agent {
@@ -71,50 +76,22 @@ impl Agent {
         directory: Arc<RuntimeDir>,
         watch: impl FnOnce(&About) -> Arc<dyn Watch>,
     ) -> Result<Self> {
-        let gateway = text(&config.gateway().url);
-        env_file::check_value(env_file::GATEWAY_URL, &gateway).map_err(|error| {
-            Error::new(Class::Config, "gateway.url holds characters that not every reader of env files takes")
-                .why(error.to_string())
-                .fix("use a URL of letters, digits and ./:_- only")
-        })?;
-        let variable = |name: &str| lookup(name).or_else(|| lookup(&name.to_lowercase()));
-        let http = Client::new(&http::Options {
-            ca_file: config.ca_file.clone(),
-            timeout: config.request_timeout,
-            proxy: variable("HTTPS_PROXY"),
-            no_proxy: variable("NO_PROXY"),
-        })?;
-        let sink = EnvFile::new(Arc::clone(&directory), gateway, further_gateways(config));
+        let url = gateway(config)?;
+        let sink = EnvFile::new(Arc::clone(&directory), url.clone(), further_gateways(config));
         let about = about(config, &sink);
         let watch = watch(&about);
         let watching = Arc::clone(&watch);
         let (person, end) = Person::new(Arc::new(move |prompt| watching.prompted(prompt)));
-        let identities = select::sources(config, &http, lookup, &person);
-        let exchanges = exchange::exchanges(config, &identities, &http)?;
-        let watched = exchanges.into_iter().map(|(name, inner)| {
-            let watched: Arc<dyn Exchange> = Arc::new(Watched { inner, watch: Arc::clone(&watch) });
-            (name, watched)
-        });
-        let lessors = lease::lessors(config, &identities, &watched.collect(), &http)?;
-        let specs = config.credentials.iter().zip(&lessors);
-        let specs =
-            specs.map(|(credential, lessor)| Spec { grace: credential.grace, retires: lessor.retires() });
-        let machine = Machine::new(specs, config.revoke_timeout, seed(&config.workspace));
-        let entries = config.credentials.iter().zip(lessors);
-        let entries = entries.map(|(credential, lessor)| Entry {
-            name: credential.name.clone(),
-            env: credential.env.clone(),
-            lessor,
-        });
-        let driver = Driver::new(
-            entries.collect(),
-            machine,
-            Box::new(sink),
-            Box::new(Told(watch, end)),
-            config.request_timeout,
-        );
+        let wiring = Wiring::new(config, lookup, Arc::clone(&watch), person)?;
+        let pace = Pace {
+            revoke_timeout: config.revoke_timeout,
+            patience: config.request_timeout,
+            seed: seed(&config.workspace),
+        };
+        let entries = wiring.entries(config)?;
+        let driver = Driver::new(entries, pace, url, Box::new(sink), Box::new(Told(watch, end)));
         let listener = control::bind(&directory)?;
-        Ok(Self { driver, directory, listener, about })
+        Ok(Self { driver, directory, listener, about, wiring, config: config.clone() })
     }
 
     /// What does not change while it lives.
@@ -131,12 +108,21 @@ impl Agent {
 
     /// Lives as long as `work` does, or until somebody asks for the end over the control socket; then wipes, revokes
     /// and removes what is ours. What `work` came to is there unless the end came first.
+    ///
+    /// With `reload` it follows its configuration, and looks after what it has published as soon as that changes.
     pub async fn live<T>(
         self,
+        reload: Option<Reload<'_>>,
         work: impl AsyncFnOnce(mpsc::Sender<Command>) -> T,
     ) -> Result<(Outcome, Option<T>)> {
         let (commands, inbox) = mpsc::channel(16);
         let server = control::serve(self.listener, commands.clone(), self.about);
+        let folder = self.directory.path();
+        let followed = Box::pin(async {
+            if let Some(reload) = reload {
+                follow::follow(&self.wiring, self.config, folder, reload, commands.clone()).await;
+            }
+        });
         let mut done = None;
         let worked = async {
             done = Some(work(commands.clone()).await);
@@ -145,8 +131,8 @@ impl Agent {
             std::future::pending::<()>().await;
         };
         let outcome = tokio::select! {
-            outcome = self.driver.run(inbox) => outcome,
-            () = async { tokio::join!(server, worked); } => unreachable!("neither ends before the driver"),
+            outcome = Box::pin(self.driver.run(inbox)) => outcome,
+            () = async { tokio::join!(server, worked, followed); } => unreachable!("the first two never end"),
         };
         self.directory.remove()?;
         Ok((outcome, done))
@@ -159,52 +145,12 @@ pub fn directory(config: &Config, xdg_runtime_dir: Option<&Path>) -> Result<Runt
 }
 
 fn about(config: &Config, sink: &EnvFile) -> About {
-    let credentials = config.credentials.iter().map(|credential| AboutCredential {
-        name: credential.name.clone(),
-        kind: credential.target.kind(),
-        scope: credential.target.to_string(),
-        env: credential.env.clone(),
-    });
     About {
         workspace: config.workspace.clone(),
         pid: std::process::id(),
         env_file: sink.path().display().to_string(),
-        gateway: text(&config.gateway().url),
         started_at: clock::now(),
         private: false,
-        credentials: credentials.collect(),
-    }
-}
-
-/// The URLs of the gateways that have names, as variables: `APIM_GATEWAY_URL_PARTNER`.
-fn further_gateways(config: &Config) -> Vec<(String, String)> {
-    let named = config.gateways.iter().filter(|(name, _)| *name != DEFAULT);
-    named.map(|(name, gateway)| (env_file::gateway_variable(name), text(&gateway.url))).collect()
-}
-
-/// A base URL as people write it.
-fn text(url: &Url) -> String {
-    url.as_str().trim_end_matches('/').to_owned()
-}
-
-/// Tells of every exchange.
-struct Watched {
-    inner: Arc<dyn Exchange>,
-    watch: Arc<dyn Watch>,
-}
-
-#[async_trait]
-impl Exchange for Watched {
-    async fn exchange(&self, scope: Option<&str>) -> Result<AccessToken> {
-        let start = clock::now();
-        let token = self.inner.exchange(scope).await?;
-        let took = clock::now().duration_since(start).unwrap_or_default();
-        self.watch.exchanged(scope.unwrap_or_default(), &token, took);
-        Ok(token)
-    }
-
-    async fn revoke(&self, token: &Secret) -> Result<bool> {
-        self.inner.revoke(token).await
     }
 }
 
@@ -212,11 +158,11 @@ impl Exchange for Watched {
 struct Told(Arc<dyn Watch>, End);
 
 impl Observer for Told {
-    fn notice(&mut self, notice: &Notice<'_>, machine: &Machine) {
-        if machine.phase() == Phase::Stopping {
+    fn notice(&mut self, notice: &Notice<'_>, view: &View<'_>) {
+        if view.machine.phase() == Phase::Stopping {
             self.1.begin();
         }
-        self.0.notice(notice, machine);
+        self.0.notice(notice, view);
     }
 }
 

@@ -6,7 +6,7 @@ use apim_agent::{
     error::Class,
     lifecycle::{
         control::{Client, bind, serve},
-        driver::{Command, Report, Values},
+        driver::{Command, Report, Reported, Values},
         machine::{Event, Machine, Spec},
         schedule::Term,
         status::{About, AboutCredential, Stage, State},
@@ -34,15 +34,25 @@ fn about() -> About {
         workspace: "w".to_owned(),
         pid: std::process::id(),
         env_file: "/run/w/env".to_owned(),
-        gateway: "https://contoso.azure-api.net".to_owned(),
         started_at: clock::from_unix(1_795_478_000),
         private: false,
-        credentials: vec![AboutCredential {
-            name: "partner".to_owned(),
-            kind: Kind::SubscriptionKey,
-            scope: "/products/p".to_owned(),
-            env: "PARTNER_KEY".to_owned(),
-        }],
+    }
+}
+
+fn report(machine: Machine) -> Report {
+    let about = AboutCredential {
+        name: "partner".to_owned(),
+        kind: Kind::SubscriptionKey,
+        scope: "/products/p".to_owned(),
+        env: "PARTNER_KEY".to_owned(),
+        required: true,
+    };
+    Report {
+        machine,
+        gateway: "https://contoso.azure-api.net".to_owned(),
+        credentials: vec![Reported { index: 0, about, identity: None, error: None }],
+        sink_error: None,
+        config_error: None,
     }
 }
 
@@ -68,6 +78,7 @@ async fn raw(dir: &Path, request: &[u8]) -> String {
 
 fn values() -> Values {
     Values {
+        gateway: "https://contoso.azure-api.net".to_owned(),
         generation: 7,
         expires_at: Some(clock::from_unix(1_795_482_000)),
         values: vec![
@@ -87,18 +98,21 @@ async fn status_values_refresh_and_stop() {
 
     let played = async {
         let Some(Command::Status(reply)) = agent.commands.recv().await else { panic!("status") };
-        let mut machine =
-            Machine::new([Spec { grace: Duration::from_secs(5), retires: true }], Duration::from_secs(8), 1);
+        let mut machine = Machine::new(
+            [Spec { grace: Duration::from_secs(5), retires: true, required: true }],
+            Duration::from_secs(8),
+            1,
+        );
         let now = clock::from_unix(1_795_478_400);
         let term = Term { issued_at: now, expires_at: now + Duration::from_hours(1), refresh_at: None };
         for event in [Event::Timer, Event::Issued(0, term), Event::Probed(0), Event::Published] {
             machine.step(event, now);
         }
-        assert!(reply.send(Report { machine, errors: vec![None], sink_error: None }).is_ok());
+        assert!(reply.send(report(machine)).is_ok());
         let Some(Command::Values { wait: false, reply }) = agent.commands.recv().await else {
             panic!("values")
         };
-        assert!(reply.send(values()).is_ok());
+        assert!(reply.send(Ok(values())).is_ok());
         assert!(matches!(agent.commands.recv().await, Some(Command::Refresh)));
         assert!(matches!(agent.commands.recv().await, Some(Command::Stop)));
     };
@@ -141,7 +155,7 @@ async fn who_waits_gets_the_values_when_they_are_there_and_who_left_is_forgotten
         let Some(Command::Values { wait: true, reply }) = agent.commands.recv().await else {
             panic!("values")
         };
-        assert!(reply.send(values()).is_ok());
+        assert!(reply.send(Ok(values())).is_ok());
     };
     tokio::join!(waiting, played);
 

@@ -46,6 +46,12 @@ enum Turn {
     Refresh,
     Disturb,
     SetBack(u64),
+    /// The configuration loses one of the credentials, by its place among those that are wanted.
+    Leave(usize),
+    /// It gains one.
+    Join,
+    /// One is changed: it leaves, and another one of its name follows.
+    Change(usize),
 }
 
 fn turns() -> impl Strategy<Value = Vec<(u64, Turn)>> {
@@ -53,8 +59,11 @@ fn turns() -> impl Strategy<Value = Vec<(u64, Turn)>> {
         2 => Just(Turn::Refresh),
         1 => Just(Turn::Disturb),
         1 => (1u64..100_000).prop_map(Turn::SetBack),
+        1 => any::<usize>().prop_map(Turn::Leave),
+        1 => Just(Turn::Join),
+        2 => any::<usize>().prop_map(Turn::Change),
     ];
-    proptest::collection::vec((0u64..6_000, turn), 0..6)
+    proptest::collection::vec((0u64..6_000, turn), 0..8)
 }
 
 struct Flying {
@@ -63,8 +72,9 @@ struct Flying {
     answer: Answer,
 }
 
-/// One credential as the world knows it. Times are real ones, whatever the agent's clock shows.
+/// One credential as the world knows it: one of the configuration's, also when its index is given to another one. Times are real ones, whatever the agent's clock shows.
 #[derive(Clone, Default)]
+#[allow(clippy::struct_excessive_bools)] // facts that do not depend on each other
 struct Credential {
     current: Option<SystemTime>,
     pending: Option<SystemTime>,
@@ -79,6 +89,9 @@ struct Credential {
     issued_at: Option<SystemTime>,
     /// There is something at the service that only a release takes away.
     exists: bool,
+    /// What it mints bears this name at the service.
+    name: usize,
+    leaving: bool,
 }
 
 /// Plays the driver: carries out actions against scripted answers and checks every promise on the way.
@@ -93,6 +106,8 @@ struct World {
     sink_script: VecDeque<bool>,
     flying: Vec<Flying>,
     credentials: Vec<Credential>,
+    /// The next new name.
+    names: usize,
     generation: u64,
     wipe_failed: bool,
     stopped: bool,
@@ -106,7 +121,8 @@ impl World {
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
             behind: Duration::ZERO,
             graces: specs.iter().map(|spec| spec.grace).collect(),
-            credentials: vec![Credential::default(); specs.len()],
+            names: specs.len(),
+            credentials: (0..specs.len()).map(|name| Credential { name, ..Credential::default() }).collect(),
             machine: Machine::new(specs, REVOKE_TIMEOUT, seed),
             script: script.into(),
             sink_script: VecDeque::new(),
@@ -162,6 +178,7 @@ impl World {
         self.wipe_failed = false;
         for credential in &mut self.credentials {
             assert!(credential.current.is_none_or(|end| end > self.now), "published an expired value");
+            assert!(!credential.leaving || credential.current.is_none(), "published what has left");
             credential.sink = credential.current;
             if credential.published_at.is_none() {
                 credential.published_at = credential.current.map(|_| self.now);
@@ -172,6 +189,7 @@ impl World {
 
     fn wipe(&mut self) -> Event {
         let holds_what_expired = |credential: &Credential| credential.sink.is_some_and(|end| end <= self.now);
+        // What has left may have been in a set that could not be written anew.
         let due = self.stopped || self.wipe_failed || self.credentials.iter().any(holds_what_expired);
         assert!(due, "wiped what was good");
         self.wipe_failed = !self.sink_script.pop_front().unwrap_or(true);
@@ -193,6 +211,7 @@ impl World {
         assert!(rest.is_none_or(|at| at <= self.now), "{action:?} too soon after a failure");
         match action {
             Action::Issue(_) => {
+                assert!(!credential.leaving, "issues for what has left");
                 let last = credential.issued_at.replace(self.now);
                 assert!(last.is_none_or(|at| at + FLOOR <= self.now), "issues without a pause");
             }
@@ -207,6 +226,18 @@ impl World {
             }
             _ => {}
         }
+        if matches!(action, Action::Issue(_)) {
+            let name = self.credentials[index].name;
+            let others = self
+                .credentials
+                .iter()
+                .enumerate()
+                .filter(|(other, one)| *other != index && one.name == name);
+            for (other, one) in others {
+                let minting = self.flying.iter().any(|flying| flying.action == Action::Issue(other));
+                assert!(!one.exists && !minting, "two of one name");
+            }
+        }
         let good = Answer::Good { life: 3600, refresh_in: None, after: 1 };
         let answer = self.script.pop_front().unwrap_or(good);
         self.flying.push(Flying { lands_at: self.now + answer.after(), action, answer });
@@ -219,7 +250,8 @@ impl World {
         let event = match (flying.action, flying.answer) {
             (Action::Issue(_), Answer::Good { life, refresh_in, .. }) => {
                 let life = Duration::from_secs(life);
-                credential.pending = Some(self.now + life);
+                // The driver drops what comes too late.
+                credential.pending = (!credential.leaving).then_some(self.now + life);
                 credential.exists = true;
                 let refresh_at = refresh_in.map(|wait| wall + Duration::from_secs(wait));
                 Event::Issued(index, Term { issued_at: wall, expires_at: wall + life, refresh_at })
@@ -292,6 +324,57 @@ impl World {
                 self.behind += Duration::from_secs(by);
                 self.feed(Event::Timer);
             }
+            Turn::Leave(place) => {
+                if let Some(index) = self.wanted(place) {
+                    self.leave(index);
+                    self.feed(Event::Timer);
+                }
+            }
+            Turn::Join => {
+                self.join(self.names, None);
+                self.names += 1;
+                self.feed(Event::Timer);
+            }
+            Turn::Change(place) => {
+                if let Some(index) = self.wanted(place) {
+                    self.leave(index);
+                    self.join(self.credentials[index].name, Some(index));
+                    self.feed(Event::Timer);
+                }
+            }
+        }
+    }
+
+    /// The index of one that is wanted.
+    fn wanted(&self, place: usize) -> Option<usize> {
+        let wanted: Vec<_> =
+            (0..self.credentials.len()).filter(|index| !self.credentials[*index].leaving).collect();
+        (!wanted.is_empty()).then(|| wanted[place % wanted.len()])
+    }
+
+    fn leave(&mut self, index: usize) {
+        self.machine.leave(index, self.now - self.behind);
+        let credential = &mut self.credentials[index];
+        (credential.current, credential.pending, credential.leaving) = (None, None, true);
+    }
+
+    fn join(&mut self, name: usize, after: Option<usize>) {
+        let spec = Spec { grace: Duration::from_secs(5), retires: true, required: name.is_multiple_of(2) };
+        let index = self.machine.join(spec, after).expect("it goes on");
+        let credential = Credential { name, ..Credential::default() };
+        if index == self.credentials.len() {
+            self.credentials.push(credential);
+            self.graces.push(spec.grace);
+        } else {
+            let before = &self.credentials[index];
+            assert!(before.leaving && !before.exists, "its index was given away too early");
+            assert!(
+                self.flying.iter().all(|flying| index_of(flying.action) != index),
+                "with a call under way"
+            );
+            // What the sink holds of it goes with the next set.
+            self.credentials[index] = Credential { sink: before.sink, ..credential };
+            self.graces[index] = spec.grace;
         }
     }
 
@@ -324,6 +407,7 @@ fn specs(graces: &[u64]) -> Vec<Spec> {
     let spec = |(index, grace): (usize, &u64)| Spec {
         grace: Duration::from_secs(*grace),
         retires: index.is_multiple_of(2),
+        required: index != 1,
     };
     graces.iter().enumerate().map(spec).collect()
 }
@@ -356,8 +440,13 @@ proptest! {
             world.mend();
             // Past the longest rest that a service may ask for, and the longest grace.
             world.run_until(world.now + Duration::from_mins(10));
-            prop_assert!(world.machine.is_ready(), "it recovers");
-            for (index, credential) in world.credentials.iter().enumerate().step_by(2) {
+            // Those that leave may take up to a minute longer, and so may whoever waits for them.
+            let waits = world.machine.slots().iter().any(|slot| slot.is_leaving() && !slot.is_gone());
+            prop_assert!(!waits, "what leaves is released in the end");
+            let any = world.wanted(0).is_some();
+            prop_assert!(!any || world.machine.is_ready() && world.machine.is_complete(), "it recovers");
+            let retiring = world.credentials.iter().enumerate().filter(|(index, one)| index % 2 == 0 && !one.leaving);
+            for (index, credential) in retiring {
                 let kept_until = world.graces[index] + Duration::from_secs(2);
                 let in_grace = credential.published_at.is_none_or(|at| at + kept_until > world.now);
                 prop_assert!(!credential.former_is_good || in_grace, "a former value was never ended");
@@ -365,6 +454,11 @@ proptest! {
         }
 
         let steps = world.steps;
+        let wanted: Vec<_> = world.credentials.iter().map(|one| one.current.is_some()).collect();
+        for (index, has_value) in wanted.into_iter().enumerate() {
+            let current = world.machine.slots()[index].current();
+            prop_assert_eq!(current.is_some(), has_value, "the machine knows what holds");
+        }
         world.stop();
         prop_assert!(world.wipe_failed || world.credentials.iter().all(|one| one.sink.is_none()));
         let deadline = world.now + REVOKE_TIMEOUT;
@@ -400,7 +494,8 @@ fn the_old_value_stands_until_the_new_one_is_accepted() {
     // The renewal at half of 20 s is issued, and the gateway does not know it for a while.
     script.extend([good(20), bad(true, None), bad(true, None), good(0)]);
     // Without retirement, so that the script is about renewal alone.
-    let mut world = World::new(vec![Spec { grace: Duration::ZERO, retires: false }], script, 1);
+    let mut world =
+        World::new(vec![Spec { grace: Duration::ZERO, retires: false, required: true }], script, 1);
     world.feed(Event::Timer);
     run_to_generation(&mut world, 1);
     let first = world.credentials[0].sink.expect("published");

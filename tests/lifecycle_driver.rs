@@ -2,11 +2,14 @@
 
 use apim_agent::{
     clock,
+    config::Kind,
     error::{Class, Error, Result},
     lease::{Lease, Lessor, Released, Value},
     lifecycle::{
-        driver::{Command, Driver, Entry, Notice, Observer, Outcome, Values},
-        machine::{Machine, Phase, Spec},
+        change::Plan,
+        driver::{Change, Command, Driver, Entry, Notice, Observer, Outcome, Pace, Values, View},
+        machine::Phase,
+        status::{AboutCredential, Seen},
     },
     secret::Secret,
     sink::{Item, Set, Sink},
@@ -29,8 +32,12 @@ use tokio::{
 const LONG: Duration = Duration::from_hours(1);
 
 /// A lessor whose calls can be held and failed.
+#[allow(clippy::struct_excessive_bools)] // each is one way of being difficult
 #[derive(Default)]
 struct Fake {
+    is_optional: bool,
+    /// Nothing exists at the service before the issue is over.
+    begins_late: bool,
     issue_started: Notify,
     /// Lets a held issue go on.
     issue_goes_on: Notify,
@@ -92,6 +99,10 @@ impl Lessor for Fake {
         false
     }
 
+    fn has_begun(&self) -> bool {
+        !self.begins_late
+    }
+
     async fn release(&self) -> Result<Released> {
         self.releases.fetch_add(1, SeqCst);
         if let Some(error) = &self.release_error {
@@ -138,7 +149,8 @@ struct Watcher {
 }
 
 impl Observer for Watcher {
-    fn notice(&mut self, notice: &Notice<'_>, machine: &Machine) {
+    fn notice(&mut self, notice: &Notice<'_>, view: &View<'_>) {
+        let machine = view.machine;
         let line = match notice {
             Notice::Issued { index, .. } => {
                 assert!(machine.slots()[*index].is_renewing(), "the state is the one after");
@@ -150,7 +162,7 @@ impl Observer for Watcher {
             }
             Notice::Published { generation, complete } => {
                 assert_eq!(machine.generation(), *generation, "the state is the one after");
-                assert_eq!(machine.is_ready(), *complete, "the state is the one after");
+                assert_eq!(machine.is_complete(), *complete, "the state is the one after");
                 // Nobody waits in some tests.
                 let _ = self.published.send(());
                 format!("published {generation}")
@@ -170,6 +182,23 @@ impl Observer for Watcher {
     }
 }
 
+/// A required credential; its variable is `E` for the name `n`, and so on.
+fn entry(name: &str, fake: &Arc<Fake>) -> Entry {
+    Entry {
+        about: AboutCredential {
+            name: name.to_owned(),
+            kind: Kind::AccessToken,
+            scope: "s".to_owned(),
+            env: name.to_uppercase().replace('N', "E"),
+            required: !fake.is_optional,
+        },
+        identities: vec!["default".to_owned()],
+        seen: Seen::default(),
+        grace: Duration::ZERO,
+        lessor: Arc::clone(fake) as Arc<dyn Lessor>,
+    }
+}
+
 /// A driver that runs.
 struct Running {
     commands: mpsc::Sender<Command>,
@@ -180,18 +209,13 @@ struct Running {
 
 impl Running {
     fn start(fakes: &[&Arc<Fake>], shelf: Shelf, revoke_timeout: Duration, patience: Duration) -> Self {
-        let specs = fakes.iter().map(|_| Spec { grace: Duration::ZERO, retires: false });
-        let machine = Machine::new(specs, revoke_timeout, 1);
-        let entry = |(index, fake): (usize, &&Arc<Fake>)| Entry {
-            name: format!("n{index}"),
-            env: format!("E{index}"),
-            lessor: Arc::clone(*fake) as Arc<dyn Lessor>,
-        };
-        let entries = fakes.iter().enumerate().map(entry).collect();
+        let entries =
+            fakes.iter().enumerate().map(|(index, fake)| entry(&format!("n{index}"), fake)).collect();
         let told = Arc::<Mutex<Vec<String>>>::default();
         let (sender, published) = mpsc::unbounded_channel();
         let watcher = Watcher { told: Arc::clone(&told), published: sender };
-        let driver = Driver::new(entries, machine, Box::new(shelf), Box::new(watcher), patience);
+        let pace = Pace { revoke_timeout, patience, seed: 1 };
+        let driver = Driver::new(entries, pace, "https://g".to_owned(), Box::new(shelf), Box::new(watcher));
         let (commands, receiver) = mpsc::channel(8);
         Self { commands, published, told, task: tokio::spawn(driver.run(receiver)) }
     }
@@ -200,7 +224,7 @@ impl Running {
         assert!(self.commands.send(command).await.is_ok(), "the driver has gone");
     }
 
-    async fn values(&self, wait: bool) -> oneshot::Receiver<Values> {
+    async fn values(&self, wait: bool) -> oneshot::Receiver<Result<Values>> {
         let (reply, values) = oneshot::channel();
         self.send(Command::Values { wait, reply }).await;
         values
@@ -338,16 +362,132 @@ async fn a_probe_under_way_is_given_up_at_the_stop() {
     assert_eq!(outcome.unreleased.len(), 1);
 }
 
+fn refused(what: &str) -> Arc<Fake> {
+    Arc::new(Fake { issue_error: Some(Error::new(Class::Denied, what)), ..Fake::default() })
+}
+
 #[tokio::test]
-async fn a_refusal_before_the_first_publication_stops_it() {
-    let good = Arc::<Fake>::default();
-    let bad = Arc::new(Fake { issue_error: Some(denied()), ..Fake::default() });
-    let running = Running::start(&[&good, &bad], Shelf::default(), LONG, LONG);
+async fn when_all_are_refused_before_the_first_publication_it_stops() {
+    let running = Running::start(&[&refused("one"), &refused("two")], Shelf::default(), LONG, LONG);
+    let values = running.values(true).await;
     let (outcome, told) = running.end().await;
-    assert_eq!(outcome.fatal.map(|error| error.what).as_deref(), Some("refused"));
-    assert!(outcome.unreleased.is_empty());
-    assert!(!good.exists.load(SeqCst), "what the other had is released");
+    let error = outcome.fatal.expect("it stops");
+    assert_eq!(error.what, "n0: one");
+    assert_eq!(error.why.as_deref(), Some("besides, n1: two"));
+    assert!(outcome.unreleased.is_empty() && outcome.missing.is_none());
+    assert_eq!(values.await.expect("an answer").map(drop).expect_err("refused").what, "n0: one");
     assert!(!told.iter().any(|line| line.starts_with("published")), "{told:?}");
+}
+
+#[tokio::test]
+async fn the_only_ones_refusal_is_told_as_the_end_alone() {
+    let running = Running::start(&[&refused("one")], Shelf::default(), LONG, LONG);
+    let (outcome, told) = running.end().await;
+    assert_eq!(outcome.fatal.map(|error| error.what).as_deref(), Some("one"));
+    assert_eq!(told, ["wiped", "released 0 Nothing"]);
+}
+
+#[tokio::test]
+async fn one_that_is_refused_does_not_hold_back_the_others() {
+    let good = Arc::<Fake>::default();
+    let mut running = Running::start(&[&refused("no"), &good], Shelf::default(), LONG, LONG);
+    running.published.recv().await.expect("published without it");
+    let error = running.values(true).await.await.expect("an answer").map(drop).expect_err("it is required");
+    assert_eq!((error.class, &*error.what), (Class::Denied, "n0: no"));
+    let values = running.values(false).await.await.expect("an answer").expect("what there is");
+    assert_eq!(values.values.len(), 1);
+    running.send(Command::Stop).await;
+    let (outcome, _) = running.end().await;
+    assert_eq!(outcome.missing.map(|error| error.what).as_deref(), Some("n0: no"));
+    assert!(outcome.fatal.is_none() && !good.exists.load(SeqCst));
+}
+
+#[tokio::test]
+async fn an_optional_one_is_waited_for_until_its_first_try_and_no_longer() {
+    let good = Arc::<Fake>::default();
+    let optional = Arc::new(Fake {
+        is_optional: true,
+        issue_is_held: true,
+        issue_error: Some(Error::new(Class::Unavailable, "later")),
+        ..Fake::default()
+    });
+    let running = Running::start(&[&good, &optional], Shelf::default(), LONG, LONG);
+    optional.issue_started.notified().await;
+    let mut values = running.values(true).await;
+    assert!(running.values(false).await.await.expect("an answer").expect("values").generation == 0);
+    assert!(values.try_recv().is_err(), "it has not had its try");
+    optional.issue_goes_on.notify_one();
+    assert_eq!(values.await.expect("an answer").expect("values").values.len(), 1);
+    running.send(Command::Stop).await;
+    let (outcome, _) = running.end().await;
+    assert!(outcome.missing.is_none(), "it is optional: {outcome:?}");
+}
+
+/// A configuration with these credentials.
+fn change(plan: Plan, entries: Vec<Entry>) -> Command {
+    let gateway = "https://g".to_owned();
+    Command::Reconfigure(Box::new(Change { plan, entries, gateway, further_gateways: Vec::new() }))
+}
+
+#[tokio::test]
+async fn a_new_configuration_keeps_what_holds_and_releases_what_is_gone() {
+    let fakes = [Arc::<Fake>::default(), Arc::default(), Arc::default()];
+    let mut running = Running::start(&[&fakes[0], &fakes[1]], Shelf::default(), LONG, LONG);
+    running.published.recv().await.expect("published");
+    let plan = Plan {
+        kept: vec!["n1".to_owned()],
+        removed: vec!["n0".to_owned()],
+        added: vec!["n2".to_owned()],
+        ..Plan::default()
+    };
+    running.send(change(plan, vec![entry("n2", &fakes[2]), entry("n1", &fakes[1])])).await;
+    running.published.recv().await.expect("without the first");
+    running.published.recv().await.expect("with the third");
+    let values = running.values(true).await.await.expect("an answer").expect("values");
+    let names: Vec<_> = values.values.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((names, values.generation), (vec!["E2", "E1"], 3));
+    assert!(!fakes[0].exists.load(SeqCst), "released while the others go on");
+    assert!(fakes[1].exists.load(SeqCst) && fakes[1].releases.load(SeqCst) == 0);
+    running.send(Command::Stop).await;
+    let (outcome, told) = running.end().await;
+    assert!(outcome.unreleased.is_empty());
+    assert!(told.contains(&"released 0 Revoked".to_owned()), "{told:?}");
+    assert!(fakes.iter().all(|fake| !fake.exists.load(SeqCst)));
+}
+
+#[tokio::test]
+async fn a_changed_one_begins_when_its_predecessor_has_gone() {
+    // The first one's release hangs.
+    let before = Arc::new(Fake { release_is_held: true, ..Fake::default() });
+    let after = Arc::<Fake>::default();
+    let mut running = Running::start(&[&before], Shelf::default(), LONG, LONG);
+    running.published.recv().await.expect("published");
+    let plan = Plan { changed: vec!["n0".to_owned()], ..Plan::default() };
+    running.send(change(plan, vec![entry("n0", &after)])).await;
+    running.published.recv().await.expect("without a value");
+    let (reply, report) = oneshot::channel();
+    running.send(Command::Status(reply)).await;
+    let report = report.await.expect("an answer");
+    assert_eq!(report.credentials.len(), 2, "the new one, and the one that leaves");
+    assert!(!report.machine.is_ready());
+    assert!(!after.exists.load(SeqCst), "two of one name");
+    running.send(Command::Stop).await;
+    running.send(Command::Stop).await;
+    let (outcome, _) = running.end().await;
+    let unreleased = outcome.unreleased.iter().map(|(name, _)| name.as_str());
+    assert_eq!(unreleased.collect::<Vec<_>>(), ["n0"], "nothing is forgotten");
+}
+
+#[tokio::test]
+async fn an_issue_that_has_not_begun_to_mint_is_dropped_at_the_stop() {
+    let fake = Arc::new(Fake { begins_late: true, issue_is_held: true, ..Fake::default() });
+    let running = Running::start(&[&fake], Shelf::default(), LONG, LONG);
+    fake.issue_started.notified().await;
+    running.send(Command::Stop).await;
+    // The issue would hang for ever.
+    let (outcome, told) = running.end().await;
+    assert!(outcome.unreleased.is_empty() && outcome.fatal.is_none(), "{outcome:?}");
+    assert_eq!(told, ["wiped", "released 0 Nothing"]);
 }
 
 #[tokio::test]
@@ -368,7 +508,7 @@ async fn values_expire_with_the_first_of_those_returned() {
     let long = Arc::<Fake>::default();
     let short = Arc::new(Fake { life: Some(LONG / 2), ..Fake::default() });
     let running = Running::start(&[&long, &short], Shelf::default(), LONG, LONG);
-    let values = running.values(true).await.await.expect("published");
+    let values = running.values(true).await.await.expect("an answer").expect("published");
     assert_eq!(values.generation, 1);
     let variables: Vec<_> = values.values.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(variables, ["E0", "E1"]);
@@ -387,7 +527,7 @@ async fn a_value_that_expired_before_it_was_used_is_told_of() {
     while report.is_none() {
         let (reply, answer) = oneshot::channel();
         running.send(Command::Status(reply)).await;
-        report = answer.await.expect("an answer").errors[0].take();
+        report = answer.await.expect("an answer").credentials[0].error.take();
     }
     running.send(Command::Stop).await;
     let (outcome, told) = running.end().await;

@@ -28,7 +28,11 @@ fn asks(seconds: u64) -> Fault {
 }
 
 fn machine(grace: u64) -> Machine {
-    Machine::new([Spec { grace: Duration::from_secs(grace), retires: true }], Duration::from_secs(8), 1)
+    Machine::new(
+        [Spec { grace: Duration::from_secs(grace), retires: true, required: true }],
+        Duration::from_secs(8),
+        1,
+    )
 }
 
 /// A machine whose first value, of `life` seconds, was published at 0.

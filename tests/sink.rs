@@ -321,21 +321,6 @@ fn a_wipe_leaves_no_byte_even_for_an_open_descriptor() {
     assert_eq!(names(ram.path()), ["moved"]);
 }
 
-#[test]
-fn a_value_that_some_reader_would_bend_is_not_published() {
-    let ram = ram();
-    let dir = Arc::new(open(ram.path()).expect("opens"));
-    let mut sink = sink(&dir);
-    publish(&mut sink, 1, "good").expect("published");
-    let error = publish(&mut sink, 2, "$(id)").expect_err("refused");
-    assert!(
-        error.to_string().contains("APIM_SUBSCRIPTION_KEY") && !error.to_string().contains("$(id)"),
-        "{error}"
-    );
-    assert!(fs::read_to_string(sink.path()).expect("read").contains("KEY=good\n"));
-    assert_eq!(names(dir.path()), ["env"]);
-}
-
 /// Runs in a mount namespace of its own, started by the test below.
 #[test]
 #[ignore = "started by a_full_tmpfs_keeps_the_old_file, in a mount namespace"]

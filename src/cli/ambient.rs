@@ -58,6 +58,22 @@ impl Ambient {
         config::load(&self.inputs(file, &[global.settings(), settings].concat()))
     }
 
+    /// The file that [`Ambient::load`] reads, if there is one.
+    pub fn file(&self, global: &Global) -> Option<PathBuf> {
+        self.named(&self.inputs(global.file(), &[]))
+    }
+
+    /// The file that [`Ambient::load_with`] reads, if it reads one.
+    pub fn file_with(&self, global: &Global) -> Option<PathBuf> {
+        global.config.as_ref()?;
+        self.file(global)
+    }
+
+    fn named(&self, inputs: &Inputs<'_>) -> Option<PathBuf> {
+        // Its name is as short as the current folder allows.
+        config::file::read(inputs).ok().flatten().map(|file| self.folder.join(file.name))
+    }
+
     /// Where a running agent is to be found.
     pub fn place(&self, global: &Global) -> Result<Place> {
         config::place(&self.inputs(global.file(), &global.settings()))

@@ -1,9 +1,9 @@
 //! `env`: prints what the running agent has published.
 
-use super::{ambient::Ambient, args, block_on, must_run, tell};
+use super::{ambient::Ambient, args, block_on, must_run, outlet, tell};
 use crate::{
     error::{Class, Error, Result},
-    lifecycle::status::Credential,
+    lifecycle::status::{Credential, State},
     sink::env_file::Format,
 };
 use std::{io::Write as _, process::ExitCode};
@@ -23,13 +23,25 @@ pub(super) fn env(command: args::Env, global: &args::Global, ambient: &Ambient) 
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::new(Class::Internal, "cannot print the credentials").why(error.to_string()))
         }
-        _ if status.ready => Ok(ExitCode::SUCCESS),
         _ => {
             // Said beside what there is: a script that goes on without it should know.
-            let absent =
-                |entry: &&Credential| published.values.values.iter().all(|(name, _)| *name != entry.env);
-            let missing: Vec<_> =
-                status.credentials.iter().filter(absent).map(|entry| entry.env.as_str()).collect();
+            let absent = |entry: &&Credential| entry.expires_at.is_none() && entry.state != State::Releasing;
+            let names = |required: bool| -> Vec<_> {
+                let missing = status.credentials.iter().filter(absent);
+                missing.filter(|entry| entry.required == required).map(|entry| entry.env.as_str()).collect()
+            };
+            let optional = names(false);
+            if !optional.is_empty() {
+                let text = format!(
+                    "apim-agent: note: without {} (optional), see apim-agent status\n",
+                    optional.join(", ")
+                );
+                outlet::stderr().push(text.as_bytes());
+            }
+            if status.ready {
+                return Ok(ExitCode::SUCCESS);
+            }
+            let missing = names(true);
             let error = Error::new(Class::TryAgain, "not everything is published")
                 .fix("see apim-agent status; apim-agent exec waits until all is there");
             let error = if missing.is_empty() {

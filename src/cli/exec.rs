@@ -50,7 +50,7 @@ pub(super) fn exec(
         let published = block_on(agent.values(true))?;
         // Of another name for it only the configuration knows, and that may be one for the agent alone.
         child.env_remove(ID_TOKEN_VARIABLE);
-        give(&mut child, &published.gateway_url, &published.values);
+        give(&mut child, &published.values);
         // This process becomes the command: signals, terminal and exit code are its own. What was logged comes first.
         outlet::flush();
         return Ok(exit(not_started(program, &before.spawn(|| child.exec()))));
@@ -84,13 +84,20 @@ fn whole_life(
             Arc::new(timeline)
         })?
         .private();
-        let gateway = agent.about().gateway.clone();
+        // A required credential that cannot be had.
+        let mut refused = None;
         // It outlives the credentials when those end first.
         let mut attended = None;
         let lived = agent
-            .live(async |commands| {
+            .live(None, async |commands| {
                 let values = tokio::select! {
-                    values = all_values(&commands) => values?,
+                    values = all_values(&commands) => match values? {
+                        Ok(values) => values,
+                        Err(error) => {
+                            refused = Some(error);
+                            return None;
+                        }
+                    },
                     signal = signals.next() => return Some(128 + signal as i32),
                 };
                 // That of the agent's, which it could be exchanged for more with.
@@ -98,7 +105,7 @@ fn whole_life(
                 for variable in config.identities.values().filter_map(|identity| identity.variable.as_ref()) {
                     child.env_remove(variable);
                 }
-                give(&mut child, &gateway, &values);
+                give(&mut child, &values);
                 drop(values);
                 let mut child = tokio::process::Command::from(child);
                 let child = match before.spawn(|| child.spawn()) {
@@ -118,7 +125,14 @@ fn whole_life(
         };
         // The command's exit code is what the caller waits for; a failed revocation is told beside it.
         match (lived.and_then(|(outcome, _)| ended(outcome)), status) {
-            (Err(error), None) => Err(error),
+            (Ok(_), None) if let Some(refused) = refused => Err(refused),
+            (Err(error), None) => {
+                if let Some(refused) = refused.filter(|refused| refused.what != error.what) {
+                    super::tell(&error);
+                    return Err(refused);
+                }
+                Err(error)
+            }
             (Err(error), Some(code)) => {
                 super::tell(&error);
                 Ok(exit(code))
@@ -129,15 +143,15 @@ fn whole_life(
     })
 }
 
-/// The values, as soon as every credential is there; `None` when the agent ends before.
-async fn all_values(commands: &mpsc::Sender<driver::Command>) -> Option<Values> {
+/// The values, as soon as every required credential is there, or why one cannot be had; `None` when the agent ends before.
+async fn all_values(commands: &mpsc::Sender<driver::Command>) -> Option<Result<Values>> {
     let (reply, values) = oneshot::channel();
     commands.send(driver::Command::Values { wait: true, reply }).await.ok()?;
     values.await.ok()
 }
 
-fn give(child: &mut Command, gateway: &str, values: &Values) {
-    child.envs(env_file::fixed(gateway, values.generation, values.expires_at));
+fn give(child: &mut Command, values: &Values) {
+    child.envs(env_file::fixed(&values.gateway, values.generation, values.expires_at));
     child.envs(values.values.iter().map(|(name, secret)| (name, secret.expose())));
 }
 

@@ -8,7 +8,8 @@ use super::{
     emulator_args::EmulatorOptions,
     outlet,
     signals::Signals,
-    timeline::{self, Detail, Timeline},
+    tell,
+    timeline::{Detail, Timeline},
 };
 use crate::{
     clock,
@@ -16,7 +17,7 @@ use crate::{
     emulator::{self, Ready, gateway},
     error::{Class, Error, Result},
     lifecycle::driver::{Command, Outcome},
-    run::{self, Agent},
+    run::{self, Agent, Reload},
     sink::swap::swap_in_use,
 };
 use std::{
@@ -35,7 +36,8 @@ pub(super) fn run(command: &args::Run, global: &Global, ambient: &Ambient) -> Re
         if command.emulator {
             Box::pin(on_emulator(command, global, ambient, signals, started)).await
         } else {
-            foreground(&ambient.load(global)?, ambient, signals, started, None).await
+            let reload = Reload { file: ambient.file(global), load: Box::new(|| ambient.load(global)) };
+            foreground(&ambient.load(global)?, ambient, signals, started, reload, None).await
         }
     })
 }
@@ -52,9 +54,11 @@ async fn on_emulator(
     let mut settings = settings(emulator.ready(), &command.options, global.config.is_none());
     // The other shell's `status` looks for this workspace, whatever file lies there.
     settings.push(Entry::flag("--emulator", "workspace", workspace));
-    let config = ambient.load_with(global, settings)?;
+    let load = || ambient.load_with(global, settings.clone());
+    let config = load()?;
+    let reload = Reload { file: ambient.file_with(global), load: Box::new(load) };
     let ready = command.ready_file.clone().map(|path| (path, emulator.ready().clone()));
-    let code = foreground(&config, ambient, signals, started, ready).await;
+    let code = foreground(&config, ambient, signals, started, reload, ready).await;
     emulator.stop();
     code
 }
@@ -130,26 +134,27 @@ fn settings(ready: &Ready, flags: &EmulatorOptions, credentials: bool) -> Vec<En
     settings.into_iter().map(|(key, text)| Entry::flag("--emulator", key, text)).collect()
 }
 
-/// Lives until a signal or an order to stop; a second signal ends the wait for revocations. Once everything is
-/// published, the ready file says where.
+/// Lives until a signal or an order to stop; a second signal ends the wait for revocations. Once everything that is
+/// required is published, the ready file says where.
 async fn foreground(
     config: &Config,
     ambient: &Ambient,
     mut signals: Signals,
     started: SystemTime,
+    reload: Reload<'_>,
     ready: Option<(PathBuf, Ready)>,
 ) -> Result<ExitCode> {
     let directory = run::directory(config, ambient.xdg_runtime_dir().as_deref())?;
     let leftovers = directory.leftovers().to_vec();
     let agent = Agent::assemble(config, ambient.lookup(), directory, |about| {
-        let usage = timeline::usage(about, config.gateway().probe.as_deref(), config.ca_file.as_deref());
-        let timeline = Timeline::new(about.clone(), Detail::Full { usage }, started);
+        let detail = Detail::Full { probe: config.gateway().probe.clone(), ca_file: config.ca_file.clone() };
+        let timeline = Timeline::new(about.clone(), detail, started);
         timeline.begin(&leftovers, swap_in_use().as_deref());
         Arc::new(timeline)
     })?;
     let env_file = PathBuf::from(&agent.about().env_file);
     let mut announced = Ok(None);
-    let outcome = agent.live(async |commands| {
+    let outcome = agent.live(Some(reload), async |commands| {
         tokio::select! {
             result = announce(&commands, ready, env_file) => {
                 let failed = result.is_err();
@@ -166,10 +171,18 @@ async fn foreground(
     });
     let (outcome, _) = outcome.await?;
     announced?;
-    ended(outcome)
+    let missing = outcome.missing.clone();
+    match (ended(outcome), missing) {
+        (ended, None) => ended,
+        (Ok(_), Some(missing)) => Err(missing),
+        (Err(error), Some(missing)) => {
+            tell(&error);
+            Err(missing)
+        }
+    }
 }
 
-/// Waits until every credential is published, and writes the ready file then.
+/// Waits until every required credential is published, and writes the ready file then.
 async fn announce(
     commands: &mpsc::Sender<Command>,
     ready: Option<(PathBuf, Ready)>,
@@ -177,7 +190,7 @@ async fn announce(
 ) -> Result<Option<ReadyFile>> {
     let Some((path, ready)) = ready else { return Ok(None) };
     let (reply, published) = oneshot::channel();
-    if commands.send(Command::Values { wait: true, reply }).await.is_err() || published.await.is_err() {
+    if commands.send(Command::Ready(reply)).await.is_err() || published.await.is_err() {
         // It ended before that; its own error says why.
         return Ok(None);
     }

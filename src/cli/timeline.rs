@@ -6,33 +6,33 @@ use crate::{
     config::Kind,
     error::Error,
     exchange::AccessToken,
-    http::answer::printable,
     identity::prompt::Prompt,
     lease::Released,
     lifecycle::{
-        driver::Notice,
-        machine::{Index, Machine},
-        status::{About, AboutCredential},
+        change::Plan,
+        driver::{Notice, View},
+        machine::Index,
+        status::{About, AboutCredential, Identity, actor},
     },
     run::Watch,
     sink::runtime_dir::Leftover,
 };
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
-
-/// Longest text of an id token that is shown, in characters.
-const FOREIGN: usize = 200;
 
 /// Where the timeline goes.
 pub(super) enum Detail {
     /// Everything, to standard output: `run` in the foreground.
     Full {
-        /// Lines that show how to use what was published, for another shell.
-        usage: String,
+        /// The path that the lines for another shell call.
+        probe: Option<String>,
+        /// What that call has to trust.
+        ca_file: Option<PathBuf>,
     },
     /// Only what goes wrong, to standard error: `exec`, whose standard output belongs to the child.
     Trouble,
@@ -48,24 +48,24 @@ pub(super) struct Timeline {
 
 #[derive(Default)]
 struct State {
-    /// The subject that was last shown.
-    subject: Option<(String, String)>,
+    /// The identities that were shown.
+    identities: Vec<Identity>,
     /// Scopes whose exchange was shown.
     scopes: Vec<String>,
     /// Whether the lines on how to use it were shown.
     explained: bool,
     /// The last failure that was told of, by credential.
     troubles: Vec<(Option<Index>, String)>,
+    /// What is wrong with the changed configuration, as last told.
+    misconfigured: Option<String>,
     /// Until when the value of each credential was last said to be good.
-    told: Vec<Option<SystemTime>>,
+    told: BTreeMap<Index, SystemTime>,
 }
 
 impl Timeline {
     /// A timeline that counts from `started`.
     pub(super) fn new(about: About, detail: Detail, started: SystemTime) -> Self {
-        let count = about.credentials.len();
-        let state = State { told: vec![None; count], ..State::default() };
-        Self { about, detail, started, state: Mutex::new(state) }
+        Self { about, detail, started, state: Mutex::default() }
     }
 
     /// The first lines: who, and what a predecessor left.
@@ -100,40 +100,52 @@ impl Timeline {
         }
     }
 
-    /// One line on a credential, with the time in front once the first set is out.
-    fn event(&self, machine: &Machine, index: Index, text: &str) {
-        let name = &self.about.credentials[index].env;
-        if machine.generation() > 0 {
-            self.full(&clock_time(clock::now()), &format!("{name}: {text}"));
+    /// One line, with the time in front once the first set is out.
+    fn event(&self, view: &View<'_>, text: &str) {
+        if view.machine.generation() > 0 {
+            self.full(&clock_time(clock::now()), text);
         } else {
-            self.full("", &format!("{name}: {text}"));
+            self.full("", text);
         }
     }
 
-    fn published(&self, generation: u64, complete: bool, machine: &Machine) {
+    fn published(&self, generation: u64, complete: bool, view: &View<'_>) {
         let now = clock::now();
-        let ends: Vec<_> =
-            machine.slots().iter().map(|slot| slot.current().map(|term| term.expires_at)).collect();
+        let end = |index: Index| view.machine.slots()[index].current().map(|term| term.expires_at);
+        let ends: BTreeMap<_, _> =
+            view.credentials().filter_map(|(index, _)| Some((index, end(index)?))).collect();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let told = std::mem::replace(&mut state.told, ends.clone());
+        // What leaves is told of once more, with its end.
+        let leaving = told.iter().filter(|(index, _)| view.machine.slots()[**index].is_leaving());
+        state.told.extend(leaving);
         // What is published anew is over its trouble; the others may still be in theirs.
-        state.troubles.retain(|(whose, _)| whose.is_some_and(|index| ends[index] == told[index]));
-        let Detail::Full { usage } = &self.detail else { return };
+        state.troubles.retain(|(whose, _)| whose.is_some_and(|index| ends.get(&index) == told.get(&index)));
+        let Detail::Full { probe, ca_file } = &self.detail else { return };
         if state.explained {
-            let changed = self.about.credentials.iter().zip(ends).zip(told);
-            let changed = changed.filter(|((_, end), told)| end != told);
-            let changed = changed
-                .filter_map(|((about, end), _)| Some(format!("{} until {}", about.env, until(end?, now))));
+            let changed = view.credentials().filter(|(index, _)| ends.get(index) != told.get(index));
+            let changed = changed.filter_map(|(index, about)| {
+                Some(format!("{} until {}", about.env, until(*ends.get(&index)?, now)))
+            });
             let changed = changed.collect::<Vec<_>>().join(", ");
             let colon = if changed.is_empty() { "" } else { ": " };
-            self.full(&clock_time(now), &format!("generation {generation} published{colon}{changed}"));
+            let without = if complete { String::new() } else { format!("; without {}", missing(view)) };
+            self.full(
+                &clock_time(now),
+                &format!("generation {generation} published{colon}{changed}{without}"),
+            );
             return;
         }
+        let ready = view.machine.is_ready();
         // What is missing is worth a second look when it is there.
-        state.explained = complete;
-        self.credentials(&ends, now);
+        state.explained = ready;
+        self.credentials(view, now);
         let took = now.duration_since(self.started).unwrap_or_default();
-        let missing = if complete { "" } else { ", not complete yet" };
+        let missing = match (complete, ready) {
+            (true, _) => String::new(),
+            (false, true) => format!(", without {}", missing(view)),
+            (false, false) => ", not complete yet".to_owned(),
+        };
         self.full(
             "published",
             &format!(
@@ -142,27 +154,56 @@ impl Timeline {
                 self.about.env_file
             ),
         );
-        if complete {
-            self.say(usage);
+        if ready {
+            let credentials = view.credentials().map(|(_, about)| about);
+            self.say(&usage(&self.about.env_file, credentials, probe.as_deref(), ca_file.as_deref()));
         }
     }
 
     /// A table of all credentials.
-    fn credentials(&self, ends: &[Option<SystemTime>], now: SystemTime) {
-        let all = &self.about.credentials;
-        let widest = |of: fn(&AboutCredential) -> usize| all.iter().map(of).max().unwrap_or_default();
+    fn credentials(&self, view: &View<'_>, now: SystemTime) {
+        let widest = |of: fn(&AboutCredential) -> usize| {
+            view.credentials().map(|(_, about)| of(about)).max().unwrap_or_default()
+        };
         let env_width = widest(|entry| entry.env.len());
         let kind_width = widest(|entry| entry.kind.to_string().len());
         let scope_width = widest(|entry| entry.scope.len());
-        for (place, (AboutCredential { env, kind, scope, .. }, end)) in all.iter().zip(ends).enumerate() {
+        for (place, (index, AboutCredential { env, kind, scope, .. })) in view.credentials().enumerate() {
             let label = if place == 0 { "credential" } else { "" };
+            let end = view.machine.slots()[index].current().map(|term| term.expires_at);
             let end = end.map_or("missing, see above".to_owned(), |end| format!("until {}", until(end, now)));
             let kind = kind.to_string();
             self.full(label, &format!("{env:env_width$}  {kind:kind_width$}  {scope:scope_width$}  {end}"));
         }
     }
 
-    fn failed(&self, index: Option<Index>, error: &Error, again_at: Option<SystemTime>) {
+    fn reconfigured(&self, plan: &Plan) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_broken = state.misconfigured.take().is_some();
+        let parts = [
+            ("added", &plan.added),
+            ("removed", &plan.removed),
+            ("changed", &plan.changed),
+            ("adjusted", &plan.adjusted),
+        ];
+        let mut told: Vec<_> = parts
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(what, names)| format!("{what} {}", names.join(", ")))
+            .collect();
+        if plan.gateways {
+            told.push("another gateway URL".to_owned());
+        }
+        if was_broken && told.is_empty() {
+            told.push("in order again, and as before".to_owned());
+        }
+        if !plan.later.is_empty() {
+            told.push(format!("{} takes effect at the next start", plan.later.join(", ")));
+        }
+        self.full(&clock_time(clock::now()), &format!("configuration: {}", told.join("; ")));
+    }
+
+    fn failed(&self, index: Option<Index>, who: &str, error: &Error, again_at: Option<SystemTime>) {
         let text = error.to_string();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // The same trouble is told once, not at every retry.
@@ -170,10 +211,23 @@ impl Timeline {
             return;
         }
         state.troubles.retain(|(whose, _)| *whose != index);
-        let now = clock::now();
-        let again = again_at.map_or(String::new(), |at| format!("; again {}", relative(at, now)));
-        let who = index.map_or("env file", |index| self.about.credentials[index].env.as_str());
-        let mut lines = format!("{:<10} {who}: {}{again}", clock_time(now), error.what);
+        let again = again_at.map_or(String::new(), |at| format!("; again {}", relative(at, clock::now())));
+        self.trouble(who, error, &again);
+        state.troubles.push((index, text));
+    }
+
+    fn misconfigured(&self, error: &Error) {
+        let text = error.to_string();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.misconfigured.as_ref() != Some(&text) {
+            self.trouble("configuration", error, "");
+            state.misconfigured = Some(text);
+        }
+    }
+
+    /// A failure in its three parts.
+    fn trouble(&self, who: &str, error: &Error, again: &str) {
+        let mut lines = format!("{:<10} {who}: {}{again}", clock_time(clock::now()), error.what);
         for (label, part) in [("why", &error.why), ("fix", &error.fix)] {
             for (place, line) in part.iter().flat_map(|part| part.trim().lines()).enumerate() {
                 // Writing to a String cannot fail.
@@ -182,7 +236,27 @@ impl Timeline {
             }
         }
         self.say(&lines);
-        state.troubles.push((index, text));
+    }
+
+    fn released(&self, index: Index, about: &AboutCredential, released: Released) {
+        let AboutCredential { env, kind, .. } = about;
+        match released {
+            Released::Revoked => {
+                let how = match kind {
+                    Kind::SubscriptionKey => "its subscription is deleted",
+                    _ => "it is refused from now on",
+                };
+                self.full("revoked", &format!("{env}: {how}"));
+            }
+            Released::Expires => {
+                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let end = state.told.get(&index);
+                let end = end.map_or(String::new(), |end| format!(", at {}", until(*end, clock::now())));
+                self.full("expires", &format!("{env}: cannot be revoked, it merely expires{end}"));
+            }
+            Released::Kept => self.full("kept", &format!("{env}: by the vault; our copy is wiped")),
+            Released::Nothing => {}
+        }
     }
 }
 
@@ -194,14 +268,12 @@ impl Watch for Timeline {
     fn exchanged(&self, scope: &str, token: &AccessToken, took: Duration) {
         let now = clock::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let subject = (token.subject.claims.iss.clone(), token.subject.claims.sub.clone());
-        if state.subject.as_ref() != Some(&subject) {
-            let (iss, sub) = &subject;
-            // The token's issuer is somebody else: what it writes must not steer a terminal.
-            let (iss, sub) = (printable(iss, FOREIGN), printable(sub, FOREIGN));
-            self.full("identity", &sub);
-            self.full("", &format!("issued by {iss}, until {}", until(token.subject.claims.exp, now)));
-            state.subject = Some(subject);
+        let identity = Identity::from(&token.subject);
+        if !state.identities.contains(&identity) {
+            let Identity { source, subject, issuer, actor: whose } = &identity;
+            self.full("identity", &format!("{subject} ({}, {source})", actor(*whose)));
+            self.full("", &format!("issued by {issuer}, until {}", until(token.subject.claims.exp, now)));
+            state.identities.push(identity);
         }
         if !state.scopes.iter().any(|known| known == scope) {
             let end = until(token.expires_at, now);
@@ -210,18 +282,23 @@ impl Watch for Timeline {
         }
     }
 
-    fn notice(&self, notice: &Notice<'_>, machine: &Machine) {
+    fn notice(&self, notice: &Notice<'_>, view: &View<'_>) {
+        let env = |index: Index| view.about(index).map_or("", |about| about.env.as_str());
         match notice {
             Notice::Issued { .. } | Notice::Accepted { .. } => {}
-            Notice::Published { generation, complete } => self.published(*generation, *complete, machine),
+            Notice::Published { generation, complete } => self.published(*generation, *complete, view),
             Notice::Retired { index } => {
-                self.event(machine, *index, "the value before is refused from now on");
+                self.event(view, &format!("{}: the value before is refused from now on", env(*index)));
             }
-            Notice::Expired { index } => self.event(machine, *index, "has expired and was taken out"),
-            Notice::Failed { index, error, again_at } => self.failed(*index, error, *again_at),
+            Notice::Expired { index } => {
+                self.event(view, &format!("{}: has expired and was taken out", env(*index)));
+            }
+            Notice::Failed { index, error, again_at } => {
+                self.failed(*index, index.map_or("env file", env), error, *again_at);
+            }
             Notice::Wiped { took } => {
                 // Before the first publication there is no file.
-                if machine.generation() > 0 {
+                if view.machine.generation() > 0 {
                     let took = match took.as_micros() {
                         ..100 => "less than 0.1 ms".to_owned(),
                         _ => format!("{:.1} ms", took.as_secs_f64() * 1e3),
@@ -230,26 +307,29 @@ impl Watch for Timeline {
                 }
             }
             Notice::Released { index, released } => {
-                let AboutCredential { env, kind, .. } = &self.about.credentials[*index];
-                match released {
-                    Released::Revoked => {
-                        let how = match kind {
-                            Kind::SubscriptionKey => "its subscription is deleted",
-                            _ => "it is refused from now on",
-                        };
-                        self.full("revoked", &format!("{env}: {how}"));
-                    }
-                    Released::Expires => {
-                        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                        let end = state.told[*index]
-                            .map_or(String::new(), |end| format!(", at {}", until(end, clock::now())));
-                        self.full("expires", &format!("{env}: cannot be revoked, it merely expires{end}"));
-                    }
-                    Released::Nothing => {}
+                if let Some(about) = view.about(*index) {
+                    self.released(*index, about, *released);
                 }
             }
+            Notice::Reconfigured { plan } => self.reconfigured(plan),
+            Notice::Misconfigured { error } => self.misconfigured(error),
         }
     }
+
+    fn unwatched(&self, error: &Error) {
+        self.trouble("note", error, "");
+    }
+}
+
+/// The variables of those that have no value.
+fn missing(view: &View<'_>) -> String {
+    let missing = view.credentials().filter(|(index, _)| view.machine.slots()[*index].current().is_none());
+    let missing = missing.map(
+        |(_, AboutCredential { env, required, .. })| {
+            if *required { env.clone() } else { format!("{env} (optional)") }
+        },
+    );
+    missing.collect::<Vec<_>>().join(", ")
 }
 
 /// Somebody may have to do something now, so this is said however little else is.
@@ -270,12 +350,17 @@ fn prompted(prompt: &Prompt, now: SystemTime) -> String {
 }
 
 /// The lines that use the published set in another shell.
-pub(super) fn usage(about: &About, probe: Option<&str>, ca_file: Option<&Path>) -> String {
-    let mut text = format!("\nIn another shell:\n  . {}\n", quoted(&about.env_file));
+fn usage<'a>(
+    env_file: &str,
+    credentials: impl Iterator<Item = &'a AboutCredential>,
+    probe: Option<&str>,
+    ca_file: Option<&Path>,
+) -> String {
+    let mut text = format!("\nIn another shell:\n  . {}\n", quoted(env_file));
     if let Some(path) = probe {
         let ca = ca_file
             .map_or(String::new(), |file| format!("--cacert {} ", quoted(&file.display().to_string())));
-        for credential in &about.credentials {
+        for credential in credentials {
             let env = &credential.env;
             let header = match credential.kind {
                 Kind::SubscriptionKey | Kind::Brokered => "Ocp-Apim-Subscription-Key: ",

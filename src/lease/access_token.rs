@@ -61,6 +61,11 @@ impl Lessor for AccessToken {
         false
     }
 
+    fn has_begun(&self) -> bool {
+        // Whatever Entra has issued by then, it takes nothing back.
+        false
+    }
+
     async fn release(&self) -> Result<Released> {
         let issued = self.issued.load(Ordering::Relaxed);
         Ok(if issued { Released::Expires } else { Released::Nothing })

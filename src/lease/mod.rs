@@ -13,6 +13,9 @@ pub mod id_token;
 pub mod probe;
 pub mod random;
 pub mod subscription_key;
+pub mod vault;
+pub mod vault_certificate;
+pub mod vault_secret;
 pub mod verdict;
 #[cfg(test)]
 mod wire_tests;
@@ -20,7 +23,7 @@ mod wire_tests;
 mod wiring_tests;
 
 use crate::{
-    config::{Config, Method, Target},
+    config::{Config, Method, Target, credential::InVault},
     error::{Class, Error, Result},
     exchange::{Exchange, Identities},
     http,
@@ -38,6 +41,9 @@ use std::{
     time::SystemTime,
 };
 use subscription_key::{SubscriptionKey, Wanted};
+use vault::Vaults;
+use vault_certificate::VaultCertificate;
+use vault_secret::VaultSecret;
 
 /// One issued value.
 pub struct Lease {
@@ -84,6 +90,8 @@ pub enum Released {
     Revoked,
     /// It cannot be revoked and merely expires.
     Expires,
+    /// It is not ours to end: the vault keeps it, and only our copy is gone.
+    Kept,
     /// There was nothing to release.
     Nothing,
 }
@@ -106,12 +114,18 @@ pub trait Lessor: Send + Sync {
     /// Whether [`Lessor::retire`] does anything.
     fn retires(&self) -> bool;
 
+    /// Whether there may be something that [`Lessor::release`] ends: until then, a call of [`Lessor::issue`] under way can
+    /// be dropped and leaves nothing behind.
+    fn has_begun(&self) -> bool {
+        true
+    }
+
     /// Ends everything this lessor has minted. Repeatable: a second call continues where the first one failed.
     async fn release(&self) -> Result<Released>;
 }
 
 /// The lessors of all credentials of `config`, in its order. Those that go to the same APIM service by the same exchange
-/// share one client for ARM, so one token for it.
+/// share one client for ARM, so one token for it; so do those in the same vault.
 pub fn lessors(
     config: &Config,
     identities: &Identities,
@@ -119,12 +133,14 @@ pub fn lessors(
     http: &http::Client,
 ) -> Result<Vec<Arc<dyn Lessor>>> {
     let mut arms = BTreeMap::new();
+    let mut vaults = Vaults::default();
     let mut lessors: Vec<Arc<dyn Lessor>> = Vec::new();
     for credential in &config.credentials {
         // `validate` accepts no name that is not there.
         let gateway = &config.gateways[&credential.gateway];
         let probe = credential.probe.as_deref().map(|path| Probe::new(&gateway.url, path, http.clone()));
         let exchange = |name: &str| Arc::clone(&exchanges[name]);
+        let mut vault = |place: &InVault| vaults.at(place, &exchange(&place.exchange), http);
         lessors.push(match &credential.target {
             // Whatever can be revoked is, so such a token is a brokered one by another name.
             Target::AccessToken { exchange: name, scope } if revokes(config, name) => {
@@ -163,7 +179,12 @@ pub fn lessors(
                 };
                 Arc::new(SubscriptionKey::new(arm, probe, wanted))
             }
-            Target::VaultSecret(_) | Target::VaultCertificate(_) => todo!("being built"),
+            Target::VaultSecret(place) => {
+                Arc::new(VaultSecret::new(vault(place)?, place, credential.lifetime))
+            }
+            Target::VaultCertificate(place) => {
+                Arc::new(VaultCertificate::new(vault(place)?, place, credential.lifetime, probe))
+            }
         });
     }
     Ok(lessors)

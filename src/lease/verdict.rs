@@ -2,17 +2,17 @@
 //!
 //! APIM looks for the API first (404 if there is none), then checks the subscription key, then runs the policies, among
 //! them token checks and rate limits, and then asks the backend. So, for a key, whatever comes after the key check is
-//! proof; for a token, only what can come from the backend is.
+//! proof; for a token or a certificate, only what can come from the backend is.
 //!
-//! | answer | key | token |
-//! |---|---|---|
-//! | 2xx, 3xx, 4xx of the backend's | accepted | accepted |
-//! | 401 | not known yet: try again | refused, save for an unknown signing key and a token from the future |
-//! | 401 that asks for another kind of credential | the path proves nothing: configuration | the same |
-//! | 403 | refused; but out of quota is accepted | refused |
-//! | 404 in the gateway's own words | no such API: configuration | the same |
-//! | 429 in the gateway's own words | accepted: limits count known callers | try again when it says |
-//! | 5xx | nothing proved: unavailable | the same |
+//! | answer | key | token | certificate |
+//! |---|---|---|---|
+//! | 2xx, 3xx, 4xx of the backend's | accepted | accepted | accepted |
+//! | 401 | not known yet: try again | refused, save for an unknown signing key and a token from the future | refused |
+//! | 401 that asks for another kind of credential | the path proves nothing: configuration | the same | the same |
+//! | 403 | refused; but out of quota is accepted | refused | refused |
+//! | 404 in the gateway's own words | no such API: configuration | the same | the same |
+//! | 429 in the gateway's own words | accepted: limits count known callers | try again when it says | the same |
+//! | 5xx | nothing proved: unavailable | the same | the same |
 
 use crate::{
     error::{Class, Error, Result},
@@ -28,6 +28,8 @@ pub enum Presented {
     Key,
     /// In `Authorization`, as a bearer token.
     Token,
+    /// In the TLS handshake, as the client's certificate.
+    Certificate,
 }
 
 /// The parts of an answer that are looked at.
@@ -71,6 +73,7 @@ pub fn judge(presented: Presented, url: &str, answer: &Answer<'_>) -> Result<()>
             let other = match presented {
                 Presented::Key => "an access token besides the key",
                 Presented::Token => "a subscription key besides the token",
+                Presented::Certificate => "a key or a token besides the certificate",
             };
             fail(
                 Class::Config,
@@ -104,6 +107,19 @@ pub fn judge(presented: Presented, url: &str, answer: &Answer<'_>) -> Result<()>
             "compare the credential's scope with the audiences, issuers and claims that the API's policy \
              (validate-azure-ad-token or validate-jwt) allows",
         ),
+        // A gateway that never asked for a certificate says that there was none.
+        (Presented::Certificate, 401) if says("missing") => fail(
+            Class::Config,
+            "the gateway has not asked for the client certificate",
+            "turn on \"negotiate client certificate\" for the gateway's host name (tier Consumption: request client \
+             certificate)",
+        ),
+        (Presented::Certificate, 401 | 403) => fail(
+            Class::Denied,
+            "the gateway refuses the client certificate",
+            "compare its thumbprint, issuer and chain with those that the API's policy (validate-client-certificate) \
+             allows",
+        ),
         (Presented::Key, 403) if says("quota") => Ok(()),
         (_, 403) => fail(
             Class::Denied,
@@ -128,13 +144,14 @@ fn asks_for_another(presented: Presented) -> &'static [&'static str] {
     match presented {
         Presented::Key => &["jwt", "access token"],
         Presented::Token => &["subscription key"],
+        Presented::Certificate => &["subscription key", "jwt", "access token"],
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Presented::{Key, Token};
+    use Presented::{Certificate, Key, Token};
 
     const MISSING: &str = "Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API.";
     const INVALID: &str = "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription.";
@@ -195,6 +212,17 @@ mod tests {
         );
         assert_eq!(judged(Token, 429, Some("Rate limit is exceeded.")), Some(Class::TryAgain));
         assert_eq!(judged(Token, 200, None), None);
+    }
+
+    #[test]
+    fn a_certificate_is_refused_for_good_and_one_that_nobody_asked_for_is_a_setting() {
+        assert_eq!(judged(Certificate, 401, Some("Invalid client certificate")), Some(Class::Denied));
+        assert_eq!(judged(Certificate, 403, Some("Invalid client certificate")), Some(Class::Denied));
+        assert_eq!(judged(Certificate, 401, Some("Client certificate missing")), Some(Class::Config));
+        assert_eq!(judged(Certificate, 401, Some(MISSING)), Some(Class::Config));
+        assert_eq!(judged(Certificate, 429, Some("Rate limit is exceeded.")), Some(Class::TryAgain));
+        assert_eq!(judged(Certificate, 503, None), Some(Class::Unavailable));
+        assert_eq!(judged(Certificate, 404, None), None, "the backend's");
     }
 
     #[test]

@@ -10,8 +10,9 @@
 //! | `{"request":"stop"}` | `{"accepted":true}`, before it is done |
 //! | anything else, or a failure | `{"error":{"class":…,"what":…,"why":…,"fix":…}}` |
 //!
-//! With `wait` the reply comes when every credential is there, and whoever asked must keep its sending side open: closing
-//! it means that nobody waits any more.
+//! With `wait` the reply comes when each credential has had its try and every required one is there, or as the error of a
+//! required one that is refused for good. Whoever asked must keep its sending side open: closing it means that nobody
+//! waits any more.
 //!
 //! The socket has mode 0600 in a folder of mode 0700; besides, `SO_PEERCRED` must name our user or root. It is bound and
 //! reached through the folder's descriptor, so no path can lead to another one.

@@ -1,57 +1,62 @@
 //! Carries out what the [machine](super::machine) decides: calls the lessors, writes the sink, tells the observer.
 
+mod asked;
 mod call;
 mod notice;
+mod reconfigure;
+mod refusal;
 mod report;
+mod seat;
 mod telling;
 
 use super::{
-    machine::{Action, Event, Index, Machine, Phase},
+    machine::{Action, Event, Fault, Index, Machine, Slot},
     schedule::Term,
 };
 use crate::{
     clock,
     error::{Class, Error},
-    lease::{Lease, Lessor, Released},
-    sink::{Item, Set, Sink},
+    sink::{Set, Sink},
 };
+use asked::Waiting;
 use call::{Call, Done, Flights, fault, fly};
 use futures_util::StreamExt;
 pub use notice::{Notice, Observer};
-pub use report::{Command, Outcome, Report, Values};
+pub use report::{Change, Command, Outcome, Report, Reported, Values};
+pub use seat::{Entry, View};
+use seat::{Seat, Seats, live, missing};
 use std::{
     collections::VecDeque,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 use telling::Detail;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 /// The wall clock is compared at least this often: tokio's own clock stands still while the machine is suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// One credential: what it is called and what issues it.
-pub struct Entry {
-    /// The entry's name in the configuration.
-    pub name: String,
-    /// The variable it is published as.
-    pub env: String,
-    /// Issues its leases.
-    pub lessor: Arc<dyn Lessor>,
+/// How a driver paces itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Bounds the end.
+    pub revoke_timeout: Duration,
+    /// A release waits at most so long for a call that is under way for the same credential.
+    pub patience: Duration,
+    /// Spreads workspaces over time.
+    pub seed: u64,
 }
 
 /// Runs one set of credentials through its life.
 pub struct Driver {
-    entries: Vec<Entry>,
-    current: Vec<Option<Arc<Lease>>>,
-    pending: Vec<Option<Arc<Lease>>>,
-    errors: Vec<Option<(SystemTime, Error)>>,
+    seats: Seats,
+    /// Those that are wanted, in the configuration's order.
+    order: Vec<Index>,
+    /// That of the seat that came last.
+    serial: u64,
+    gateway: String,
     sink_error: Option<(SystemTime, Error)>,
-    /// What releases have achieved so far: one that is repeated finds nothing left to do.
-    released: Vec<Option<Released>>,
+    config_error: Option<(SystemTime, Error)>,
     machine: Machine,
     sink: Box<dyn Sink>,
     observer: Box<dyn Observer>,
@@ -59,47 +64,53 @@ pub struct Driver {
     flights: Flights,
     /// Calls without an effect. They hold leases, and are given up at the end.
     probes: Flights,
-    waiting: Vec<oneshot::Sender<Values>>,
+    waiting: Waiting,
     /// When the end began, by both clocks.
     stopped: Option<(SystemTime, Instant)>,
+    /// Why it ends before anybody asked.
     refusal: Option<Error>,
+    /// See [`Outcome::missing`].
+    missing: Option<Error>,
     finished: bool,
 }
 
 impl Driver {
-    /// A driver for `entries`, in the order of the machine's specs. A release waits at most `patience` for a call that
-    /// is under way for the same credential.
+    /// A driver for `entries`, in the configuration's order; `gateway` is that whose URL is published.
     pub fn new(
         entries: Vec<Entry>,
-        mut machine: Machine,
+        pace: Pace,
+        gateway: String,
         sink: Box<dyn Sink>,
         observer: Box<dyn Observer>,
-        patience: Duration,
     ) -> Self {
-        let count = entries.len();
-        machine.set_patience(patience);
+        let mut machine = Machine::new(entries.iter().map(Entry::spec), pace.revoke_timeout, pace.seed);
+        machine.set_patience(pace.patience);
+        let order: Vec<_> = (0..entries.len()).collect();
+        let seats = order.iter().zip(entries).map(|(index, entry)| (*index, Seat::new(entry, 0)));
         Self {
-            entries,
-            current: vec![None; count],
-            pending: vec![None; count],
-            errors: vec![None; count],
+            seats: seats.collect(),
+            order,
+            serial: 0,
+            gateway,
             sink_error: None,
-            released: vec![None; count],
+            config_error: None,
             machine,
             sink,
             observer,
             flights: Flights::new(),
             probes: Flights::new(),
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
             stopped: None,
             refusal: None,
+            missing: None,
             finished: false,
         }
     }
 
     /// Drives until all is released or the deadline for that has passed.
     ///
-    /// An error at the first acquisition that waiting cannot mend stops it at once: a person reads it now.
+    /// It ends by itself only while nothing has been published and every credential has been refused for a reason that
+    /// waiting does not mend: a person reads that now.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Outcome {
         self.feed(Event::Timer);
         let mut listening = true;
@@ -123,19 +134,21 @@ impl Driver {
     }
 
     fn outcome(self) -> Outcome {
-        let slots = self.machine.slots().iter().zip(self.entries).zip(self.errors);
-        let unreleased = slots.filter(|((slot, _), _)| !slot.is_released()).map(|((slot, entry), error)| {
+        let unreleased = self.seats.into_iter().filter_map(|(index, seat)| {
+            let slot = &self.machine.slots()[index];
             let silent = || {
                 let what = "no answer before the deadline for revocations";
                 let late = "a call that may have created it was still under way";
                 let error = Error::new(Class::Unavailable, what);
                 if slot.is_changing() { error.why(late) } else { error }
             };
-            (entry.name, error.map_or_else(silent, |(_, error)| error))
+            let error = || seat.error.map_or_else(silent, |(_, error)| error);
+            (!slot.is_released()).then(|| (seat.entry.about.name, error()))
         });
         let unreleased = unreleased.collect();
         // After the end, an error of the sink is that of a wipe.
-        Outcome { unreleased, fatal: self.refusal.or(self.sink_error.map(|(_, error)| error)) }
+        let fatal = self.refusal.or(self.sink_error.map(|(_, error)| error));
+        Outcome { unreleased, fatal, missing: self.missing }
     }
 
     /// The wall clock; from the stop on, the time that has really passed since then. Nothing expires any more then, and
@@ -154,25 +167,49 @@ impl Driver {
     }
 
     fn happened(&mut self, event: Event, detail: Detail) {
-        if event == Event::Stop && self.stopped.is_none() {
-            self.stopped = Some((clock::now(), Instant::now()));
-            // They were about values; from here on only releases count.
-            self.errors.fill(None);
-        }
         let mut queue = VecDeque::from([(event, detail)]);
         while let Some((event, detail)) = queue.pop_front() {
+            if event == Event::Stop && self.stopped.is_none() {
+                self.begin_to_end();
+            }
             let actions = self.machine.step(event, self.now());
-            self.tell_of(event, detail);
+            if self.machine.is_hopeless() && self.refusal.is_none() {
+                self.give_up(event, detail);
+                queue.push_back((Event::Stop, Detail::Nothing));
+            } else {
+                self.tell_of(event, detail);
+            }
             for action in actions {
                 queue.extend(self.act(action));
             }
         }
-        if self.machine.is_ready() {
-            for reply in std::mem::take(&mut self.waiting) {
-                // Whoever asked may have gone.
-                let _ = reply.send(self.values());
+        let slots = self.machine.slots();
+        self.seats.retain(|index, _| !slots[*index].is_gone());
+        self.answer();
+    }
+
+    /// What has been asked for cannot be had. The only credential's failure is told as the agent's own, and only then.
+    fn give_up(&mut self, event: Event, detail: Detail) {
+        match (event, detail) {
+            (Event::Failed(index, _), Detail::Error(error)) if self.order == [index] => {
+                self.remember(index, error);
             }
+            (event, detail) => self.tell_of(event, detail),
         }
+        self.refusal = self.refused(|_| true);
+        if let Some(error) = self.refusal.clone() {
+            self.refuse(&error);
+        }
+    }
+
+    fn begin_to_end(&mut self) {
+        self.stopped = Some((clock::now(), Instant::now()));
+        if self.refusal.is_none() {
+            self.missing = self.refused(Slot::is_required);
+        }
+        // What went wrong with values does not matter any more; from here on only releases count.
+        let wanted = |index: &Index| self.order.contains(index);
+        self.seats.iter_mut().filter(|(index, _)| wanted(index)).for_each(|(_, seat)| seat.vacate());
     }
 
     /// Carries out one action; what is done at once comes back as the next event.
@@ -183,19 +220,24 @@ impl Driver {
             Action::Release(index) => self.call(index, Call::Release),
             Action::Probe(index) => return self.probe(index),
             Action::Promote(index) => {
-                self.current[index] = self.pending[index].take();
-                self.errors[index] = None;
+                if let Some(seat) = self.seats.get_mut(&index) {
+                    seat.current = seat.pending.take();
+                    seat.error = None;
+                }
                 self.tell(&Notice::Accepted { index });
             }
             Action::Discard(index) => {
-                let (discarded, now) = (self.pending[index].take(), self.now());
+                let now = self.now();
+                let discarded = self.seats.get_mut(&index).and_then(|seat| seat.pending.take());
                 // Of one that is void the lessor has told.
                 if discarded.is_some_and(|lease| lease.expires_at <= now) {
                     self.note(index, telling::stillborn());
                 }
             }
             Action::Drop(index) => {
-                self.current[index] = None;
+                if let Some(seat) = self.seats.get_mut(&index) {
+                    seat.current = None;
+                }
                 self.tell(&Notice::Expired { index });
             }
             Action::Publish(generation) => return Some(self.publish(generation)),
@@ -206,22 +248,26 @@ impl Driver {
     }
 
     fn call(&mut self, index: Index, call: Call) {
-        let lessor = Arc::clone(&self.entries[index].lessor);
-        self.flights.push(fly(index, call, lessor));
+        let Some(seat) = self.seats.get_mut(&index) else { return };
+        let is_issue = matches!(call, Call::Issue);
+        let (flight, handle) = fly(index, call, Arc::clone(&seat.entry.lessor));
+        seat.issuing = is_issue.then_some(handle);
+        self.flights.push(flight);
     }
 
     fn probe(&mut self, index: Index) -> Option<(Event, Detail)> {
-        let Some(lease) = &self.pending[index] else {
+        let seat = self.seats.get(&index);
+        let Some((seat, lease)) = seat.and_then(|seat| Some((seat, seat.pending.as_ref()?))) else {
             let error = Error::new(Class::Internal, "there is no value to probe");
             return Some((Event::Failed(index, fault(&error)), Detail::Error(error)));
         };
         let call = Call::Probe(Arc::clone(lease));
-        self.probes.push(fly(index, call, Arc::clone(&self.entries[index].lessor)));
+        self.probes.push(fly(index, call, Arc::clone(&seat.entry.lessor)).0);
         None
     }
 
     fn land(&mut self, index: Index, done: Done) {
-        let stopping = self.machine.phase() == Phase::Stopping;
+        let ends = self.stopped.is_some() || self.machine.slots()[index].is_leaving();
         match done {
             Done::Issued(Ok(lease)) => {
                 let term = Term {
@@ -230,7 +276,9 @@ impl Driver {
                     refresh_at: lease.refresh_at,
                 };
                 // One that comes after the wipe is dropped here; that it was minted is what the machine has to know.
-                self.pending[index] = (!stopping).then(|| Arc::new(lease));
+                if let Some(seat) = self.seats.get_mut(&index).filter(|_| !ends) {
+                    seat.pending = Some(Arc::new(lease));
+                }
                 self.feed(Event::Issued(index, term));
             }
             Done::Probed(Ok(())) => self.feed(Event::Probed(index)),
@@ -243,27 +291,21 @@ impl Driver {
                 self.happened(Event::Voided(index), Detail::Error(error));
             }
             Done::Issued(Err(error)) | Done::Probed(Err(error)) | Done::Retired(Err(error)) => {
-                let event = Event::Failed(index, fault(&error));
-                let refused = self.machine.phase() == Phase::Acquiring && !error.is_transient();
-                if refused {
-                    self.refusal = Some(error);
-                    self.feed(Event::Stop);
-                    self.feed(event);
-                } else {
-                    self.happened(event, Detail::Error(error));
-                }
+                self.happened(Event::Failed(index, fault(&error)), Detail::Error(error));
             }
+            // For the machine it has ended without an effect.
+            Done::GivenUp => self.feed(Event::Failed(index, Fault { transient: true, retry_after: None })),
         }
     }
 
     fn publish(&mut self, generation: u64) -> (Event, Detail) {
         let now = self.now();
-        let live = live(&self.entries, &self.current, &self.machine, now);
+        let live = live(&self.seats, &self.order, &self.machine, now);
         let set = Set {
             generation,
             expires_at: live.iter().map(|(_, expires_at)| *expires_at).min(),
             items: live.iter().map(|(item, _)| *item).collect(),
-            missing: missing(&self.entries, &live),
+            missing: missing(&self.seats, &self.order, &live),
         };
         match self.sink.publish(&set) {
             Ok(()) => (Event::Published, Detail::Nothing),
@@ -276,8 +318,6 @@ impl Driver {
         let result = self.sink.wipe();
         let took = start.elapsed();
         if self.stopped.is_some() {
-            self.current.fill(None);
-            self.pending.fill(None);
             self.probes.clear();
             self.waiting.clear();
         }
@@ -286,72 +326,4 @@ impl Driver {
             Err(error) => (Event::WipeFailed, Detail::Error(error)),
         }
     }
-
-    /// Looks whether another hand changed what is published. While that cannot be written anyway, it is known to be off.
-    fn inspect(&mut self) {
-        if self.machine.phase() != Phase::Published || self.machine.publishes_at().is_some() {
-            return;
-        }
-        if let Err(error) = self.sink.check() {
-            self.happened(Event::Disturbed, Detail::Error(error));
-        }
-    }
-
-    fn obey(&mut self, command: Option<Command>) {
-        match command {
-            // Nobody is left to ask for the end: a reason to end, but none to hurry an end that was asked for before.
-            None if self.stopped.is_some() => {}
-            None | Some(Command::Stop) => self.feed(Event::Stop),
-            Some(Command::Refresh) => self.feed(Event::Refresh),
-            Some(Command::Status(reply)) => {
-                self.inspect();
-                // Whoever asked may have gone; so below.
-                let _ = reply.send(Report {
-                    machine: self.machine.clone(),
-                    errors: self.errors.clone(),
-                    sink_error: self.sink_error.clone(),
-                });
-            }
-            Some(Command::Values { wait: true, reply }) if !self.machine.is_ready() => {
-                self.waiting.retain(|reply| !reply.is_closed());
-                if self.stopped.is_none() {
-                    self.waiting.push(reply);
-                }
-            }
-            Some(Command::Values { reply, .. }) => {
-                let _ = reply.send(self.values());
-            }
-        }
-    }
-
-    fn values(&self) -> Values {
-        let live = live(&self.entries, &self.current, &self.machine, self.now());
-        let items: Vec<_> = live.iter().map(|(item, _)| *item).collect();
-        Values {
-            generation: self.machine.generation(),
-            expires_at: live.iter().map(|(_, expires_at)| *expires_at).min(),
-            values: self.sink.variables(&items),
-        }
-    }
-}
-
-/// The current values with their expiries, which are the machine's: it knows when the clock was set back.
-fn live<'a>(
-    entries: &'a [Entry],
-    current: &'a [Option<Arc<Lease>>],
-    machine: &Machine,
-    now: SystemTime,
-) -> Vec<(Item<'a>, SystemTime)> {
-    let slots = entries.iter().zip(current).zip(machine.slots());
-    let items = slots.filter_map(|((entry, lease), slot)| {
-        let item = Item { name: &entry.name, env: &entry.env, value: &lease.as_deref()?.value };
-        Some((item, slot.current()?.expires_at))
-    });
-    items.filter(|(_, expires_at)| *expires_at > now).collect()
-}
-
-/// The variables of those that have none.
-fn missing<'a>(entries: &'a [Entry], live: &[(Item<'_>, SystemTime)]) -> Vec<&'a str> {
-    let is_there = |entry: &&Entry| live.iter().any(|(item, _)| item.name == entry.name);
-    entries.iter().filter(|entry| !is_there(entry)).map(|entry| entry.env.as_str()).collect()
 }

@@ -10,6 +10,7 @@
 //! asked for only when a value before the current one is still good at the service: never after the first publication,
 //! but also when that value has expired before its successor came.
 
+mod change;
 mod holding;
 mod release;
 mod retry;
@@ -23,7 +24,7 @@ use slot::Flight;
 pub use slot::{Slot, Spec};
 use std::time::{Duration, SystemTime};
 
-/// Index of a credential in the configuration's order.
+/// Index of a credential: stable while it lives. At first they are in the configuration's order.
 pub type Index = usize;
 
 /// What happened. An answer to a call that was not under way changes nothing.
@@ -53,6 +54,8 @@ pub enum Event {
     Disturbed,
     /// Somebody wants new values now.
     Refresh,
+    /// What that credential failed for may have been mended.
+    Hurry(Index),
     /// The workspace ends. A second one ends the wait for revocations.
     Stop,
     /// A credential has been released.
@@ -109,7 +112,6 @@ pub struct Machine {
     revoke_timeout: Duration,
     patience: Duration,
     deadline: Option<SystemTime>,
-    patient_until: Option<SystemTime>,
     /// The time of the last step.
     seen: Option<SystemTime>,
     seed: u64,
@@ -126,7 +128,6 @@ impl Machine {
             revoke_timeout,
             patience: revoke_timeout / 2,
             deadline: None,
-            patient_until: None,
             seen: None,
             seed,
             rolls: 0,
@@ -159,19 +160,37 @@ impl Machine {
         self.deadline
     }
 
-    /// The credentials, in the configuration's order.
+    /// The credentials by their index, also those that leave and those that have gone.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
     }
 
-    /// Whether every credential has a good value.
-    pub fn is_complete(&self) -> bool {
-        self.slots.iter().all(|slot| slot.current().is_some())
+    /// The credentials that are wanted.
+    fn wanted(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| !slot.is_leaving())
     }
 
-    /// Whether every credential is published and good.
+    /// Whether every credential has a good value.
+    pub fn is_complete(&self) -> bool {
+        self.wanted().all(|slot| slot.current().is_some())
+    }
+
+    /// Whether every required credential is published and good.
     pub fn is_ready(&self) -> bool {
-        self.phase == Phase::Published && !self.holding.is_dirty() && self.is_complete()
+        let all_there = self.wanted().all(|slot| slot.current().is_some() || !slot.is_required());
+        self.phase == Phase::Published && !self.holding.is_dirty() && all_there
+    }
+
+    /// Whether each credential has a value, or has shown that it does not get one at once.
+    pub fn is_tried(&self) -> bool {
+        self.wanted().all(Slot::has_been_tried)
+    }
+
+    /// Whether nothing has been published, and none of the credentials has a value or gets one by waiting.
+    pub fn is_hopeless(&self) -> bool {
+        let mut wanted = self.wanted().peekable();
+        let refused = |slot: &Slot| slot.is_refused() && slot.current().is_none() && !slot.is_in_flight();
+        self.phase == Phase::Acquiring && wanted.peek().is_some() && wanted.all(refused)
     }
 
     /// Takes in what happened at `now` and says what to do, in this order.
@@ -204,8 +223,9 @@ impl Machine {
             Phase::Acquiring | Phase::Published => {
                 let calls = self.slots.iter().filter_map(|slot| slot.next(now)).map(|(_, at)| at);
                 let expiries = self.slots.iter().filter_map(Slot::expires_at);
+                let releases = (0..self.slots.len()).filter_map(|index| self.releases_at(index, now));
                 let sink = self.holding.next(self.may_publish(), now).map(|(_, at)| at);
-                calls.chain(expiries).chain(sink).min()
+                calls.chain(expiries).chain(releases).chain(sink).min()
             }
         }
     }
@@ -217,13 +237,23 @@ impl Machine {
             self.slots.iter_mut().for_each(|slot| slot.set_back(by));
             self.holding.set_back(by);
             retry::set_back(&mut self.deadline, by);
-            retry::set_back(&mut self.patient_until, by);
         }
         self.seen = Some(now);
     }
 
     fn take(&mut self, event: Event, now: SystemTime, actions: &mut Vec<Action>) {
         match event {
+            Event::Issued(index, _)
+            | Event::Probed(index)
+            | Event::Voided(index)
+            | Event::Retired(index)
+            | Event::Failed(index, _)
+            | Event::Released(index)
+            | Event::ReleaseFailed(index, _)
+                if self.slots[index].is_leaving() =>
+            {
+                self.ending(event, now);
+            }
             Event::Issued(index, term) => {
                 let slot = &mut self.slots[index];
                 if slot.land(Flight::Issue) {
@@ -270,6 +300,7 @@ impl Machine {
                 }
             }
             Event::Refresh => self.slots.iter_mut().for_each(|slot| slot.refresh(now)),
+            Event::Hurry(index) => self.slots[index].hurry(now),
             Event::Timer | Event::Stop | Event::Released(_) | Event::ReleaseFailed(..) => {}
         }
     }
@@ -286,6 +317,7 @@ impl Machine {
     }
 
     fn plan(&mut self, now: SystemTime, actions: &mut Vec<Action>) {
+        self.go_ahead();
         for index in 0..self.slots.len() {
             let dice = self.roll();
             let slot = &mut self.slots[index];
@@ -319,14 +351,15 @@ impl Machine {
             }
             Some(_) | None => {}
         }
+        // Behind the publication: what is ended at the service is not in the sink any more, if that could be written.
+        self.release(now, actions);
     }
 
     /// The first set waits until each credential has had its try, and has something in it; later changes are published as
     /// they come.
     fn may_publish(&self) -> bool {
-        let all_tried = self.slots.iter().all(Slot::has_been_tried);
-        let any = self.slots.iter().any(|slot| slot.current().is_some());
-        self.phase == Phase::Published || (all_tried && any)
+        let any = self.wanted().any(|slot| slot.current().is_some());
+        self.phase == Phase::Published || (self.is_tried() && any)
     }
 
     fn roll(&mut self) -> u64 {

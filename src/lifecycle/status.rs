@@ -1,16 +1,18 @@
 //! What `apim-agent status` tells, as data with a stable JSON form and as calm text. Pure; holds no secret.
 
 use super::{
-    driver::Report,
+    driver::{Report, Reported},
     machine::{Machine, Phase, Slot},
 };
 use crate::{config, error};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
+mod identity;
 mod stamp;
 mod text;
 
+pub use identity::{Identity, Seen, actor};
 pub use text::render;
 
 /// What does not change while an agent lives.
@@ -22,17 +24,13 @@ pub struct About {
     pub pid: u32,
     /// The env file's path.
     pub env_file: String,
-    /// The gateway's base URL.
-    pub gateway: String,
     /// When the agent started.
     pub started_at: SystemTime,
     /// Its values are for its own process alone, and end with that: an `exec` without an agent.
     pub private: bool,
-    /// The credentials, in the order of the machine's slots.
-    pub credentials: Vec<AboutCredential>,
 }
 
-/// What does not change of a credential.
+/// What the configuration says of a credential.
 #[derive(Clone, Debug)]
 pub struct AboutCredential {
     /// The entry's name.
@@ -43,6 +41,8 @@ pub struct AboutCredential {
     pub scope: String,
     /// The variable.
     pub env: String,
+    /// Whether the agent is ready only with it.
+    pub required: bool,
 }
 
 /// The state of an agent. Times are RFC 3339 in UTC; what is not known or does not apply is `null`.
@@ -54,7 +54,7 @@ pub struct Status {
     pub pid: u32,
     /// Where it is in its life.
     pub phase: Stage,
-    /// Whether every credential is published and good.
+    /// Whether every required credential is published and good.
     pub ready: bool,
     /// The number of the published set; 0 before the first.
     pub generation: u64,
@@ -68,10 +68,13 @@ pub struct Status {
     /// When the agent started.
     #[serde(with = "stamp")]
     pub started_at: SystemTime,
-    /// Each credential, in the configuration's order.
+    /// Each credential, in the configuration's order; then those that are not in it any more and are being revoked.
     pub credentials: Vec<Credential>,
     /// The last failure to write the env file, or what another hand did to it, while it lasts.
     pub sink_error: Option<Failure>,
+    /// What is wrong with the configuration since it was changed, while the one before is in force.
+    #[serde(default)]
+    pub config_error: Option<Failure>,
     /// What happens next by itself.
     pub next: Option<Next>,
 }
@@ -101,6 +104,12 @@ pub struct Credential {
     pub scope: String,
     /// The variable.
     pub env: String,
+    /// Whether the agent is ready only with it.
+    #[serde(default = "always")]
+    pub required: bool,
+    /// As whom it was issued, or last asked for; `null` before the first answer of the identity source.
+    #[serde(default)]
+    pub identity: Option<Identity>,
     /// How it is.
     pub state: State,
     /// When the current value was issued.
@@ -124,6 +133,11 @@ pub struct Credential {
     pub error: Option<Failure>,
 }
 
+/// Agents of before this was told had nothing else.
+fn always() -> bool {
+    true
+}
+
 /// How a credential is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -138,7 +152,7 @@ pub enum State {
     Failing,
     /// The last value ran out, was taken out, and has no successor yet.
     Expired,
-    /// The agent stops; it is being revoked.
+    /// The agent stops, or the configuration does not have it any more, or another one; it is being revoked.
     Releasing,
     /// It has ended.
     Released,
@@ -172,10 +186,11 @@ impl Status {
     /// The state that `report` shows of the agent that `about` describes.
     pub fn new(about: &About, report: &Report) -> Self {
         let machine = &report.machine;
-        let described = about.credentials.iter().zip(machine.slots()).zip(&report.errors);
-        let credentials: Vec<_> = described
-            .map(|((about, slot), error)| credential(about, slot, error.as_ref(), machine.phase()))
-            .collect();
+        let shown = report.credentials.iter().map(|reported| (reported, &machine.slots()[reported.index]));
+        let credentials: Vec<_> =
+            shown.map(|(reported, slot)| credential(reported, slot, machine.phase())).collect();
+        let slots: Vec<_> =
+            report.credentials.iter().map(|reported| &machine.slots()[reported.index]).collect();
         Self {
             workspace: about.workspace.clone(),
             pid: about.pid,
@@ -188,27 +203,26 @@ impl Status {
             ready: machine.is_ready(),
             generation: machine.generation(),
             env_file: about.env_file.clone(),
-            gateway: about.gateway.clone(),
+            gateway: report.gateway.clone(),
             expires_at: credentials.iter().filter_map(|credential| credential.expires_at).min(),
             started_at: about.started_at,
             sink_error: report.sink_error.as_ref().map(failure),
-            next: next(machine, &credentials),
+            config_error: report.config_error.as_ref().map(failure),
+            next: next(machine, &credentials, &slots),
             credentials,
         }
     }
 }
 
-fn credential(
-    about: &AboutCredential,
-    slot: &Slot,
-    error: Option<&(SystemTime, error::Error)>,
-    phase: Phase,
-) -> Credential {
+fn credential(reported: &Reported, slot: &Slot, phase: Phase) -> Credential {
+    let about = &reported.about;
     Credential {
         name: about.name.clone(),
         kind: about.kind,
         scope: about.scope.clone(),
         env: about.env.clone(),
+        required: about.required,
+        identity: reported.identity.clone(),
         state: state(slot, phase),
         issued_at: slot.current().map(|term| term.issued_at),
         expires_at: slot.current().map(|term| term.expires_at),
@@ -216,7 +230,7 @@ fn credential(
         retries_at: slot.retries_at(),
         failures: slot.failures(),
         grace_until: slot.grace_until(),
-        error: error.map(failure),
+        error: reported.error.as_ref().map(failure),
     }
 }
 
@@ -224,6 +238,7 @@ fn state(slot: &Slot, phase: Phase) -> State {
     match phase {
         _ if slot.is_released() => State::Released,
         Phase::Stopping | Phase::Ended => State::Releasing,
+        _ if slot.is_leaving() => State::Releasing,
         Phase::Acquiring | Phase::Published if slot.lapsed_at().is_some() => State::Expired,
         _ if slot.failures() > 0 => State::Failing,
         _ if slot.current().is_none() => State::Acquiring,
@@ -237,13 +252,13 @@ fn failure((at, error): &(SystemTime, error::Error)) -> Failure {
 }
 
 /// The earliest of what is planned. A call that is under way has no planned end, so it is not among them.
-fn next(machine: &Machine, credentials: &[Credential]) -> Option<Next> {
+fn next(machine: &Machine, credentials: &[Credential], slots: &[&Slot]) -> Option<Next> {
     if machine.phase() == Phase::Stopping {
         return machine
             .deadline()
             .map(|at| Next { what: "give up what is not revoked by then".to_owned(), at });
     }
-    let idle = credentials.iter().zip(machine.slots()).filter(|(_, slot)| !slot.is_in_flight());
+    let idle = credentials.iter().zip(slots).filter(|(_, slot)| !slot.is_in_flight());
     let planned = idle.flat_map(|(credential, _)| {
         let name = &credential.name;
         let again = credential.retries_at.map(|at| (format!("try {name} again"), at));

@@ -33,6 +33,8 @@ pub trait Sink: Send {
     fn variables(&self, items: &[Item<'_>]) -> Vec<(String, Secret)>;
     /// Whether what was published still stands; an error says what another hand did.
     fn check(&self) -> Result<()>;
+    /// Has the sets that follow name these gateways: the one that is always there, and further ones as variables.
+    fn readdress(&mut self, _gateway_url: &str, _others: Vec<(String, String)>) {}
 }
 
 /// One generation, as it is published.

@@ -27,7 +27,8 @@ pub const ENV: &str = "env";
 const TEMPORARY: &str = ".env.";
 
 /// Publishes sets as the env file of a [`RuntimeDir`], with a file of its own for each value that no variable can hold.
-/// Those are written first, so that a reader of the env file finds what it names.
+/// Those get their names first, so that a reader of the env file finds what it names. Files that belong together are
+/// renamed one right after the other: a reader who comes in between reads again, as it does when a handshake fails.
 ///
 /// A reader sees the old file or the new one, whole. The old one is *not* overwritten at a change: whoever has it open
 /// at that moment would read zeros; its page is freed when the last reader closes it, and its values are about to end at
@@ -47,8 +48,15 @@ struct Published {
     content: Digest,
 }
 
+/// A file that has been written and does not have its name yet.
+struct Staged {
+    name: String,
+    temporary: String,
+    published: Published,
+}
+
 /// What `stat` says of a file that nobody has touched.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Seal {
     inode: (u64, u64),
     length: i64,
@@ -76,19 +84,40 @@ impl EnvFile {
         self.dir.path().join(ENV)
     }
 
-    /// Puts a file with this content there, unless it stands there as we wrote it.
-    fn put(&mut self, name: &str, text: &[u8]) -> Result<()> {
-        let content = digest(&SHA256, text);
-        if self.published.get(name).is_some_and(|there| same(there.content, content))
-            && self.inspect(name).is_ok()
-        {
-            return Ok(());
+    /// Puts files with these contents there, except those that stand there as we wrote them. All are written under other
+    /// names first and renamed then: a certificate and its key change together, and a full file system changes neither.
+    fn put(&mut self, contents: &[(&str, &[u8])]) -> Result<()> {
+        let mut staged = Vec::new();
+        for (name, text) in contents {
+            if self.stands(name, text) {
+                continue;
+            }
+            match self.stage(name, text, File::write_all) {
+                Ok(one) => staged.push(one),
+                Err(error) => {
+                    self.discard(&staged);
+                    return Err(error);
+                }
+            }
         }
-        let (file, seal) = self.replace(name, text, File::write_all)?;
-        if let Some(before) = self.published.insert(name.to_owned(), Published { file, seal, content }) {
-            before.forget()?;
+        let mut staged = staged.into_iter();
+        while let Some(one) = staged.next() {
+            if let Err(error) = self.rename(&one) {
+                self.discard(staged.as_slice());
+                self.discard(&[one]);
+                return Err(error);
+            }
+            if let Some(before) = self.published.insert(one.name, one.published) {
+                before.forget()?;
+            }
         }
         Ok(())
+    }
+
+    /// Whether a file with this content stands there as we wrote it.
+    fn stands(&self, name: &str, text: &[u8]) -> bool {
+        let same = |there: &Published| there.content.as_ref() == digest(&SHA256, text).as_ref();
+        self.published.get(name).is_some_and(same) && self.inspect(name).is_ok()
     }
 
     /// Removes what the set that is published now does not name.
@@ -112,13 +141,13 @@ impl EnvFile {
         Ok(())
     }
 
-    /// Writes `text` under another name and renames it into place. `write` does the writing, so that a test can fail it.
-    fn replace(
+    /// Writes `text` under another name. `write` does the writing, so that a test can fail it.
+    fn stage(
         &self,
         name: &str,
         text: &[u8],
         write: impl FnOnce(&mut File, &[u8]) -> std::io::Result<()>,
-    ) -> Result<(File, Seal)> {
+    ) -> Result<Staged> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| {
             Error::new(Class::Internal, "the system's random source failed").why(error.to_string())
@@ -133,20 +162,35 @@ impl EnvFile {
             // The umask may have taken bits away.
             .and_then(|()| Ok(fchmod(&file, mode)?))
             // No fsync: there is no disk below a tmpfs, and the page cache is all there is.
-            .and_then(|()| Ok(fstat(&file)?))
-            .and_then(|stat| {
-                self.make_way(name);
-                renameat(&*self.dir, temporary.as_str(), &*self.dir, name)?;
-                Ok(Seal::of(&stat))
-            });
-        match written {
-            Ok(seal) => Ok((file, seal)),
-            Err(error) => {
-                // Both may fail only for the reason that is reported already.
-                let _ = blank(&file);
-                let _ = unlinkat(&*self.dir, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
-                Err(self.unwritten(name, &error))
+            .and_then(|()| Ok(fstat(&file)?));
+        let (seal, failure) = match written {
+            Ok(stat) => (Seal::of(&stat), None),
+            Err(error) => (Seal::default(), Some(self.unwritten(name, &error))),
+        };
+        let published = Published { file, seal, content: digest(&SHA256, text) };
+        let staged = Staged { name: name.to_owned(), temporary, published };
+        match failure {
+            None => Ok(staged),
+            Some(error) => {
+                self.discard(&[staged]);
+                Err(error)
             }
+        }
+    }
+
+    /// Gives it its name.
+    fn rename(&self, staged: &Staged) -> Result<()> {
+        self.make_way(&staged.name);
+        renameat(&*self.dir, staged.temporary.as_str(), &*self.dir, staged.name.as_str())
+            .map_err(|errno| self.unwritten(&staged.name, &errno.into()))
+    }
+
+    /// Leaves nothing of files that did not get their names. Both steps may fail only for the reason that is reported
+    /// already, and the next wipe tries again.
+    fn discard(&self, staged: &[Staged]) {
+        for one in staged {
+            let _ = blank(&one.published.file);
+            let _ = unlinkat(&*self.dir, one.temporary.as_str(), UnlinkatFlags::NoRemoveDir);
         }
     }
 
@@ -216,10 +260,6 @@ impl Published {
     }
 }
 
-fn same(one: Digest, other: Digest) -> bool {
-    one.as_ref() == other.as_ref()
-}
-
 impl Sink for EnvFile {
     fn publish(&mut self, set: &Set<'_>) -> Result<()> {
         let layout = lay_out(self.dir.path(), &set.items);
@@ -235,10 +275,10 @@ impl Sink for EnvFile {
                 missing: &set.missing,
             },
         )?;
-        for (name, content) in &layout.files {
-            self.put(name, content.expose().as_bytes())?;
-        }
-        self.put(ENV, &text)?;
+        let files = layout.files.iter().map(|(name, content)| (name.as_str(), content.expose().as_bytes()));
+        // Last, so that whatever it names is there.
+        let contents: Vec<_> = files.chain([(ENV, text.as_slice())]).collect();
+        self.put(&contents)?;
         let kept: Vec<_> = layout.files.into_iter().map(|(name, _)| name).collect();
         self.tidy(&kept)
     }
@@ -279,6 +319,11 @@ impl Sink for EnvFile {
         }
         self.published.keys().try_for_each(|name| self.inspect(name))
     }
+
+    fn readdress(&mut self, gateway_url: &str, others: Vec<(String, String)>) {
+        gateway_url.clone_into(&mut self.gateway_url);
+        self.others = others;
+    }
 }
 
 /// What another hand did to the file, if anything. Pure.
@@ -303,3 +348,6 @@ fn found(stat: &FileStat, seal: Seal, uid: u32) -> Option<String> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -247,6 +247,10 @@ impl Lessor for SubscriptionKey {
         true
     }
 
+    fn has_begun(&self) -> bool {
+        self.record().sid().is_some()
+    }
+
     async fn release(&self) -> Result<Released> {
         // Also after a create whose answer never came. The driver lets a create under way land first.
         let sid = self.record().sid().map(str::to_owned);

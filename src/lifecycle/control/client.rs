@@ -24,11 +24,9 @@ pub struct Client {
     pid: i32,
 }
 
-/// What an agent has published, with the gateway that it is for.
+/// What an agent has published.
 pub struct Published {
-    /// The gateway's base URL.
-    pub gateway_url: String,
-    /// The values.
+    /// The values, with the gateway that they are for.
     pub values: Values,
 }
 
@@ -40,7 +38,7 @@ impl Published {
         env_file::render(
             format,
             &Content {
-                gateway_url: &self.gateway_url,
+                gateway_url: &self.values.gateway,
                 generation: self.values.generation,
                 expires_at: self.values.expires_at,
                 values: &values,
@@ -79,7 +77,8 @@ impl Client {
         }
     }
 
-    /// What it has published; with `wait` as soon as every credential is there, however long that takes.
+    /// What it has published; with `wait` as soon as every required credential is there, however long that takes, unless
+    /// one is refused for a reason that waiting does not mend: that is the error then.
     pub async fn values(&self, wait: bool) -> Result<Published> {
         let request = Request::Values { wait };
         let call = self.call(&request);
@@ -169,8 +168,8 @@ fn published(wire: &WireValues<'_>) -> Result<Published> {
     let expires_at = wire.expires_at.map(time).transpose()?;
     let secret = |value: &str| value.parse::<Secret>().unwrap_or_else(|never| match never {});
     let values = wire.values.iter().map(|entry| (entry.name.to_owned(), secret(entry.value))).collect();
-    let values = Values { generation: wire.generation, expires_at, values };
-    Ok(Published { gateway_url: wire.gateway.to_owned(), values })
+    let gateway = wire.gateway.to_owned();
+    Ok(Published { values: Values { gateway, generation: wire.generation, expires_at, values } })
 }
 
 fn misunderstood(why: &str) -> Error {

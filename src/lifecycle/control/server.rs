@@ -132,7 +132,7 @@ async fn converse(mut stream: UnixStream, shared: &Shared) -> std::io::Result<()
             Ok(_place) => {
                 let mut nothing = [0; 1];
                 tokio::select! {
-                    reply = values(true, commands, about) => reply,
+                    reply = values(true, commands) => reply,
                     // Nothing more is to come, so this is the end of whoever waited.
                     _ = stream.read(&mut nothing) => return Ok(()),
                 }
@@ -172,7 +172,7 @@ async fn read_request(stream: &mut UnixStream) -> std::io::Result<Result<Request
 
 async fn answer(request: Request, commands: &mpsc::Sender<Command>, about: &About) -> Zeroizing<Vec<u8>> {
     match request {
-        Request::Values { wait } => values(wait, commands, about).await,
+        Request::Values { wait } => values(wait, commands).await,
         Request::Refresh {} => accepted(commands.send(Command::Refresh).await.is_ok()),
         Request::Stop {} => accepted(commands.send(Command::Stop).await.is_ok()),
         Request::Status {} => match ask(commands, Command::Status).await {
@@ -209,15 +209,24 @@ fn accepted(accepted: bool) -> Zeroizing<Vec<u8>> {
     if accepted { line(&Reply::Accepted(true)) } else { refusal(ending()) }
 }
 
-async fn values(wait: bool, commands: &mpsc::Sender<Command>, about: &About) -> Zeroizing<Vec<u8>> {
+async fn values(wait: bool, commands: &mpsc::Sender<Command>) -> Zeroizing<Vec<u8>> {
     match ask(commands, |reply| Command::Values { wait, reply }).await {
         None => refusal(ending()),
-        Some(values) => written(&values, &about.gateway).unwrap_or_else(refusal),
+        Some(Ok(values)) => written(&values).unwrap_or_else(refusal),
+        Some(Err(error)) => refusal(mendable(error)),
     }
 }
 
+/// The agent that runs goes on trying: what to do when the cause is out of the way.
+fn mendable(error: Error) -> Error {
+    let then = "apim-agent refresh tries again at once, and by itself the agent does so once a minute";
+    let fix = error.fix.as_ref().map_or_else(|| then.to_owned(), |fix| format!("{fix}\nthen: {then}"));
+    error.fix(fix)
+}
+
 /// By hand into one exact buffer: a serialiser would leave copies of the secrets behind.
-fn written(values: &Values, gateway: &str) -> Result<Zeroizing<Vec<u8>>> {
+fn written(values: &Values) -> Result<Zeroizing<Vec<u8>>> {
+    let gateway = values.gateway.as_str();
     check_value("the gateway's URL", gateway)?;
     for (name, secret) in &values.values {
         check_name(name)?;
@@ -253,7 +262,6 @@ fn line(reply: &Reply<'_>) -> Zeroizing<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Kind;
 
     #[test]
     fn our_user_and_root_are_admitted() {
@@ -262,20 +270,12 @@ mod tests {
     }
 
     fn about() -> About {
-        let credential = crate::lifecycle::status::AboutCredential {
-            name: "n".to_owned(),
-            kind: Kind::AccessToken,
-            scope: "s".to_owned(),
-            env: "E".to_owned(),
-        };
         About {
             workspace: "w".to_owned(),
             pid: 1,
             env_file: "/e".to_owned(),
-            gateway: "https://g".to_owned(),
             started_at: clock::from_unix(0),
             private: false,
-            credentials: vec![credential],
         }
     }
 
@@ -299,11 +299,12 @@ mod tests {
     #[test]
     fn a_value_that_needs_an_escape_is_refused_by_name() {
         let values = Values {
+            gateway: "https://g".to_owned(),
             generation: 1,
             expires_at: None,
             values: vec![("PARTNER".to_owned(), "a\"b".parse().unwrap_or_else(|never| match never {}))],
         };
-        let error = written(&values, "https://g").map(drop).expect_err("refused");
+        let error = written(&values).map(drop).expect_err("refused");
         assert!(error.to_string().contains("PARTNER") && !error.to_string().contains("a\"b"), "{error}");
     }
 }

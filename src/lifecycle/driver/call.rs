@@ -5,7 +5,10 @@ use crate::{
     error::{Error, Result},
     lease::{Lease, Lessor, Released},
 };
-use futures_util::{future::BoxFuture, stream::FuturesUnordered};
+use futures_util::{
+    future::{BoxFuture, abortable},
+    stream::{AbortHandle, FuturesUnordered},
+};
 use std::sync::Arc;
 
 /// The calls under way, each with the credential that it is for.
@@ -23,18 +26,25 @@ pub(super) enum Done {
     Probed(Result<()>),
     Retired(Result<()>),
     Released(Result<Released>),
+    /// It was called off before its end.
+    GivenUp,
 }
 
-pub(super) fn fly(index: Index, call: Call, lessor: Arc<dyn Lessor>) -> BoxFuture<'static, (Index, Done)> {
-    Box::pin(async move {
-        let done = match call {
+/// Starts a call; the handle calls it off.
+pub(super) fn fly(
+    index: Index,
+    call: Call,
+    lessor: Arc<dyn Lessor>,
+) -> (BoxFuture<'static, (Index, Done)>, AbortHandle) {
+    let (call, handle) = abortable(async move {
+        match call {
             Call::Issue => Done::Issued(lessor.issue().await),
             Call::Probe(lease) => Done::Probed(lessor.probe(&lease).await),
             Call::Retire => Done::Retired(lessor.retire().await),
             Call::Release => Done::Released(lessor.release().await),
-        };
-        (index, done)
-    })
+        }
+    });
+    (Box::pin(async move { (index, call.await.unwrap_or(Done::GivenUp)) }), handle)
 }
 
 pub(super) fn fault(error: &Error) -> Fault {

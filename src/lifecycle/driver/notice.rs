@@ -1,6 +1,9 @@
 //! What the driver tells whoever watches.
 
-use super::super::machine::{Index, Machine};
+use super::{
+    super::{change::Plan, machine::Index},
+    View,
+};
 use crate::{error::Error, lease::Released};
 use std::time::{Duration, SystemTime};
 
@@ -57,10 +60,20 @@ pub enum Notice<'a> {
         /// How.
         released: Released,
     },
+    /// Another configuration is in force.
+    Reconfigured {
+        /// What it changes.
+        plan: &'a Plan,
+    },
+    /// The configuration has been changed and is of no use; the one before stays in force.
+    Misconfigured {
+        /// What is wrong with it.
+        error: &'a Error,
+    },
 }
 
 /// Watches the driver.
 pub trait Observer: Send {
-    /// Something happened; `machine` is the state after it.
-    fn notice(&mut self, notice: &Notice<'_>, machine: &Machine);
+    /// Something happened; `view` shows the state after it.
+    fn notice(&mut self, notice: &Notice<'_>, view: &View<'_>);
 }

@@ -2,7 +2,7 @@
 
 use super::{
     super::machine::{Event, Index, Phase},
-    Driver, Notice,
+    Driver, Notice, View,
 };
 use crate::{
     error::{Class, Error},
@@ -22,16 +22,17 @@ impl Driver {
     /// Tells what has happened, the machine having taken it in.
     pub(super) fn tell_of(&mut self, event: Event, detail: Detail) {
         let stopping = matches!(self.machine.phase(), Phase::Stopping | Phase::Ended);
+        let ends = |index: Index| stopping || self.machine.slots()[index].is_leaving();
         match (event, detail) {
             // Not of one that had expired when it came: that is told as a failure.
-            (Event::Issued(index, term), _) if self.machine.slots()[index].is_renewing() && !stopping => {
+            (Event::Issued(index, term), _) if self.machine.slots()[index].is_renewing() && !ends(index) => {
                 self.tell(&Notice::Issued { index, expires_at: term.expires_at });
             }
-            (Event::Retired(index), _) if !stopping => {
-                self.errors[index] = None;
+            (Event::Retired(index), _) if !ends(index) => {
+                self.forgive(index);
                 self.tell(&Notice::Retired { index });
             }
-            (Event::Failed(index, _) | Event::Voided(index), Detail::Error(error)) if !stopping => {
+            (Event::Failed(index, _) | Event::Voided(index), Detail::Error(error)) if !ends(index) => {
                 self.note(index, error);
             }
             (Event::ReleaseFailed(index, _), Detail::Error(error)) => self.note(index, error),
@@ -60,14 +61,28 @@ impl Driver {
     pub(super) fn note(&mut self, index: Index, error: Error) {
         let again_at = self.machine.slots()[index].retries_at();
         self.tell(&Notice::Failed { index: Some(index), error: &error, again_at });
-        self.errors[index] = Some((self.now(), error));
+        self.remember(index, error);
+    }
+
+    pub(super) fn remember(&mut self, index: Index, error: Error) {
+        let now = self.now();
+        if let Some(seat) = self.seats.get_mut(&index) {
+            seat.error = Some((now, error));
+        }
+    }
+
+    fn forgive(&mut self, index: Index) {
+        if let Some(seat) = self.seats.get_mut(&index) {
+            seat.error = None;
+        }
     }
 
     fn release(&mut self, index: Index, how: Released) {
-        self.errors[index] = None;
-        let before = self.released[index].filter(|_| how == Released::Nothing);
+        let Some(seat) = self.seats.get_mut(&index) else { return };
+        seat.error = None;
+        let before = seat.released.filter(|_| how == Released::Nothing);
         let released = before.unwrap_or(how);
-        self.released[index] = Some(released);
+        seat.released = Some(released);
         // One that may have come too early is repeated, and not told of until then.
         if self.machine.slots()[index].is_released() {
             self.tell(&Notice::Released { index, released });
@@ -75,7 +90,8 @@ impl Driver {
     }
 
     pub(super) fn tell(&mut self, notice: &Notice<'_>) {
-        self.observer.notice(notice, &self.machine);
+        let view = View { machine: &self.machine, seats: &self.seats, order: &self.order };
+        self.observer.notice(notice, &view);
     }
 }
 

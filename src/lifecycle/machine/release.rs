@@ -2,7 +2,7 @@
 
 use super::{
     super::schedule,
-    retry::{Fault, Retry},
+    retry::{Fault, Retry, set_back},
 };
 use std::time::{Duration, SystemTime};
 
@@ -24,9 +24,16 @@ enum Stage {
 pub(super) struct Release {
     stage: Stage,
     retry: Retry,
+    /// The floor after a failure, and what the service asked for: not even the end makes it shorter.
+    rest_until: Option<SystemTime>,
 }
 
 impl Release {
+    /// There is nothing to release.
+    pub(super) fn needless() -> Self {
+        Self { stage: Stage::Done, ..Self::default() }
+    }
+
     pub(super) fn retry(&self) -> &Retry {
         &self.retry
     }
@@ -45,7 +52,8 @@ impl Release {
 
     /// When it may start; `None` if it must not.
     pub(super) fn starts_at(&self, now: SystemTime) -> Option<SystemTime> {
-        (self.stage == Stage::Due).then(|| self.retry.not_before().map_or(now, |at| at.max(now)))
+        let from = self.retry.not_before().max(self.rest_until);
+        (self.stage == Stage::Due).then(|| from.map_or(now, |at| at.max(now)))
     }
 
     pub(super) fn start(&mut self) {
@@ -68,22 +76,32 @@ impl Release {
         }
     }
 
-    /// It failed, with `left` until the deadline. What waiting cannot mend within that is not waited for.
-    pub(super) fn failed(&mut self, fault: Fault, left: Duration, dice: u64, now: SystemTime) {
+    /// It failed, with `left` until the deadline, if there is one. What waiting cannot mend within that is not waited
+    /// for; without a deadline it is asked for until it works.
+    pub(super) fn failed(&mut self, fault: Fault, left: Option<Duration>, dice: u64, now: SystemTime) {
         if !self.is_under_way() {
             return;
         }
-        if fault.transient && fault.retry_after.is_none_or(|wait| wait < left) {
+        let in_time = |left| fault.transient && fault.retry_after.is_none_or(|wait| wait < left);
+        if left.is_none_or(in_time) {
             self.stage = Stage::Due;
             self.retry.fail(now, fault, schedule::CAP, None, dice);
+            let rest = fault.retry_after.map_or(schedule::FLOOR, |wait| schedule::asked(wait, None));
+            self.rest_until = Some(now + rest);
         } else {
             self.stage = Stage::GivenUp;
             self.retry.succeed();
         }
     }
 
+    /// There is little time left: it is tried again as soon as the service allows.
+    pub(super) fn hurry(&mut self, now: SystemTime) {
+        self.retry.hurry(now);
+    }
+
     /// The clock has been set back by `by`.
     pub(super) fn set_back(&mut self, by: Duration) {
         self.retry.set_back(by);
+        set_back(&mut self.rest_until, by);
     }
 }

@@ -21,6 +21,8 @@ impl Fault {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Retry {
     failures: u32,
+    /// The last one had a reason that waiting does not mend.
+    refused: bool,
     not_before: Option<SystemTime>,
 }
 
@@ -35,6 +37,7 @@ impl Retry {
         dice: u64,
     ) {
         self.failures = self.failures.saturating_add(1);
+        self.refused = !fault.transient;
         let wait = schedule::backoff(self.failures, cap, fault.retry_after, left, dice);
         // What somebody has to mend first is not asked for more than once a minute.
         let wait = if fault.transient { wait } else { wait.max(schedule::CAP) };
@@ -49,6 +52,7 @@ impl Retry {
     /// Ends the rest, but not the count: half of the way has succeeded.
     pub(super) fn go_on(&mut self) {
         self.not_before = None;
+        self.refused = false;
     }
 
     /// Rests no longer than until `at`.
@@ -61,6 +65,11 @@ impl Retry {
     /// Failures since the last success.
     pub(super) fn failures(&self) -> u32 {
         self.failures
+    }
+
+    /// Whether the last failure had a reason that waiting does not mend.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
     }
 
     /// When it may be tried again; `None` means at any time.

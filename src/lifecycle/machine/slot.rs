@@ -2,6 +2,7 @@
 
 use super::{
     super::schedule::{self, Term},
+    Index,
     release::Release,
     retry::{Fault, Retry, set_back},
 };
@@ -14,6 +15,8 @@ pub struct Spec {
     pub grace: Duration,
     /// Whether values can be ended one by one.
     pub retires: bool,
+    /// Whether the agent is ready only with it.
+    pub required: bool,
 }
 
 /// A call that is under way.
@@ -59,6 +62,12 @@ pub struct Slot {
     rest_until: Option<SystemTime>,
     /// No two issues come closer than the floor, whatever the reason for the second.
     issue_after: Option<SystemTime>,
+    /// It is not wanted any more, while the others go on.
+    leaving: bool,
+    /// Nothing is asked for before that one has gone: what both mint at the service may bear the same name.
+    after: Option<Index>,
+    /// So long a release waits for a call that may mint something.
+    patient_until: Option<SystemTime>,
     pub(super) release: Release,
 }
 
@@ -123,6 +132,31 @@ impl Slot {
         self.release.is_done() && !self.is_changing()
     }
 
+    /// Whether the agent is ready only with it.
+    pub fn is_required(&self) -> bool {
+        self.spec.required
+    }
+
+    /// Whether it has a value, or has shown that it does not get one at once.
+    pub fn has_been_tried(&self) -> bool {
+        self.current.is_some() || self.renewal.failures() > 0
+    }
+
+    /// Whether the last try for a new value failed for a reason that waiting does not mend.
+    pub fn is_refused(&self) -> bool {
+        self.renewal.is_refused()
+    }
+
+    /// Whether it is not wanted any more and is being released, or has been, while the others go on.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    /// Whether nothing of it is left, so that its index may be given to another one.
+    pub fn is_gone(&self) -> bool {
+        self.leaving && self.release.is_done() && self.flight.is_none()
+    }
+
     fn tracks(&self) -> impl Iterator<Item = &Retry> {
         [&self.renewal, &self.retirement, self.release.retry()].into_iter()
     }
@@ -145,13 +179,21 @@ impl Slot {
             retirement: Retry::default(),
             rest_until: None,
             issue_after: None,
+            leaving: false,
+            after: None,
+            patient_until: None,
             release: Release::default(),
         }
     }
 
+    /// One that begins when that other one has gone.
+    pub(super) fn following(spec: Spec, after: Option<Index>) -> Self {
+        Self { after, ..Self::new(spec) }
+    }
+
     /// The call that comes next, and from when; never before `now`.
     pub(super) fn next(&self, now: SystemTime) -> Option<(Flight, SystemTime)> {
-        if self.flight.is_some() {
+        if self.flight.is_some() || self.leaving || self.after.is_some() {
             return None;
         }
         // `None` is the earliest time of all.
@@ -292,22 +334,81 @@ impl Slot {
         self.wanted |= !(self.is_renewing() || self.fresh);
     }
 
-    /// Whether it has a value, or has shown that it does not get one at once.
-    pub(super) fn has_been_tried(&self) -> bool {
-        self.current.is_some() || self.renewal.failures() > 0
+    /// What it failed for may have been mended: a reason to try again at once, but not before the floor after the
+    /// failure is over, nor before a service's own word.
+    pub(super) fn hurry(&mut self, now: SystemTime) {
+        self.renewal.hurry(now);
     }
 
-    /// Forgets the values. A probe has no effect and is given up; what may change something is waited for.
-    pub(super) fn stop(&mut self) {
-        *self =
-            Self { flight: self.flight.filter(|flight| *flight != Flight::Probe), ..Self::new(self.spec) };
+    /// From now on by this one, which says the same of how values are minted.
+    pub(super) fn respecify(&mut self, spec: Spec) {
+        self.spec = spec;
+    }
+}
+
+/// Its end: with all the others, or while they go on.
+impl Slot {
+    /// Forgets the values. A probe has no effect and is given up; what may change something is waited for. The release of
+    /// one that was leaving goes on.
+    pub(super) fn stop(&mut self, now: SystemTime, patience: Duration) {
+        let stopped = Self {
+            flight: self.flight.filter(|flight| *flight != Flight::Probe),
+            patient_until: Some(now + patience),
+            ..Self::new(self.spec)
+        };
+        *self = if self.after.is_some() {
+            // It has never asked for anything.
+            Self { leaving: self.leaving, release: Release::needless(), ..stopped }
+        } else if self.leaving {
+            let mut release = std::mem::take(&mut self.release);
+            release.hurry(now);
+            Self { leaving: true, release, patient_until: self.patient_until, ..stopped }
+        } else {
+            stopped
+        };
     }
 
-    /// A call that was under way at the stop has ended, well or badly.
+    /// Forgets the values, and has it released while the others go on. Whether it had a value.
+    pub(super) fn leave(&mut self, now: SystemTime, patience: Duration) -> bool {
+        let had = self.current.is_some();
+        *self = Self {
+            flight: self.flight,
+            leaving: true,
+            after: self.after,
+            patient_until: Some(now + patience),
+            ..Self::new(self.spec)
+        };
+        had
+    }
+
+    /// The one to be waited for.
+    pub(super) fn after(&self) -> Option<Index> {
+        self.after
+    }
+
+    /// It has gone.
+    pub(super) fn go_ahead(&mut self) {
+        self.after = None;
+    }
+
+    /// When the release starts. A call under way that may mint something is waited for with patience: a deletion that
+    /// comes before the creation leaves it behind.
+    pub(super) fn releases_at(&self, now: SystemTime) -> Option<SystemTime> {
+        if self.after.is_some() {
+            return None;
+        }
+        let patient_until = self.patient_until.filter(|_| self.is_changing());
+        self.release.starts_at(now).map(|at| patient_until.map_or(at, |until| until.max(at)))
+    }
+
+    /// A call that was under way when the end began has ended, well or badly.
     pub(super) fn land_late(&mut self, flight: Option<Flight>) {
-        if self.is_changing() && flight.is_none_or(|flight| self.flight == Some(flight)) {
+        if self.flight.is_some() && flight.is_none_or(|flight| self.flight == Some(flight)) {
+            let may_have_minted = self.is_changing();
             self.flight = None;
-            self.release.overtaken();
+            if may_have_minted {
+                self.release.overtaken();
+            }
         }
     }
 
@@ -319,7 +420,14 @@ impl Slot {
         if let Former::EndsAt(at) = self.former {
             self.former = Former::EndsAt(at.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH));
         }
-        for at in [&mut self.renew_at, &mut self.lapsed_at, &mut self.rest_until, &mut self.issue_after] {
+        let planned = [
+            &mut self.renew_at,
+            &mut self.lapsed_at,
+            &mut self.rest_until,
+            &mut self.issue_after,
+            &mut self.patient_until,
+        ];
+        for at in planned {
             set_back(at, by);
         }
         self.renewal.set_back(by);

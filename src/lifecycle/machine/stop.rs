@@ -7,8 +7,8 @@ impl Machine {
     pub(super) fn stop(&mut self, now: SystemTime, actions: &mut Vec<Action>) {
         self.phase = Phase::Stopping;
         self.deadline = Some(now + self.revoke_timeout);
-        self.patient_until = Some(now + self.patience);
-        self.slots.iter_mut().for_each(Slot::stop);
+        let patience = self.patience;
+        self.slots.iter_mut().for_each(|slot| slot.stop(now, patience));
         self.holding.wipe(now);
         actions.push(Action::Wipe);
         self.end(now, actions);
@@ -16,15 +16,13 @@ impl Machine {
 
     pub(super) fn stopping(&mut self, event: Event, now: SystemTime, actions: &mut Vec<Action>) {
         match event {
-            Event::Released(index) => self.slots[index].release.succeeded(),
-            Event::ReleaseFailed(index, fault) => {
-                let left = self.deadline.and_then(|at| at.duration_since(now).ok()).unwrap_or_default();
-                let dice = self.roll();
-                self.slots[index].release.failed(fault, left, dice, now);
-            }
-            Event::Issued(index, _) => self.slots[index].land_late(Some(Flight::Issue)),
-            Event::Retired(index) => self.slots[index].land_late(Some(Flight::Retire)),
-            Event::Failed(index, _) => self.slots[index].land_late(None),
+            Event::Released(_)
+            | Event::ReleaseFailed(..)
+            | Event::Issued(..)
+            | Event::Retired(_)
+            | Event::Probed(_)
+            | Event::Voided(_)
+            | Event::Failed(..) => self.ending(event, now),
             Event::Wiped => self.holding.wiped(),
             Event::WipeFailed => {
                 let dice = self.roll();
@@ -33,12 +31,11 @@ impl Machine {
             // Asked twice: whoever asks does not want to wait for the network.
             Event::Stop => self.deadline = Some(now),
             Event::Timer
-            | Event::Probed(_)
-            | Event::Voided(_)
             | Event::Published
             | Event::PublishFailed
             | Event::Disturbed
-            | Event::Refresh => {}
+            | Event::Refresh
+            | Event::Hurry(_) => {}
         }
         self.end(now, actions);
     }
@@ -62,6 +59,28 @@ impl Machine {
             self.holding.wipe(now);
             actions.push(Action::Wipe);
         }
+        self.release(now, actions);
+    }
+
+    /// What concerns a credential that ends, with all of them or alone.
+    pub(super) fn ending(&mut self, event: Event, now: SystemTime) {
+        match event {
+            Event::Released(index) => self.slots[index].release.succeeded(),
+            Event::ReleaseFailed(index, fault) => {
+                let left = self.deadline.map(|at| at.duration_since(now).unwrap_or_default());
+                let dice = self.roll();
+                self.slots[index].release.failed(fault, left, dice, now);
+            }
+            Event::Issued(index, _) => self.slots[index].land_late(Some(Flight::Issue)),
+            Event::Retired(index) => self.slots[index].land_late(Some(Flight::Retire)),
+            Event::Probed(index) | Event::Voided(index) => self.slots[index].land_late(Some(Flight::Probe)),
+            Event::Failed(index, _) => self.slots[index].land_late(None),
+            _ => {}
+        }
+    }
+
+    /// Starts the releases that are due: of all, or of those that leave.
+    pub(super) fn release(&mut self, now: SystemTime, actions: &mut Vec<Action>) {
         for index in 0..self.slots.len() {
             if self.releases_at(index, now).is_some_and(|at| at <= now) {
                 self.slots[index].release.start();
@@ -70,12 +89,10 @@ impl Machine {
         }
     }
 
-    /// When the release of this credential starts. A call under way that may mint something is waited for with patience:
-    /// a deletion that comes before the creation leaves it behind.
-    fn releases_at(&self, index: Index, now: SystemTime) -> Option<SystemTime> {
+    pub(super) fn releases_at(&self, index: Index, now: SystemTime) -> Option<SystemTime> {
         let slot = &self.slots[index];
-        let patient_until = self.patient_until.filter(|_| slot.is_changing());
-        slot.release.starts_at(now).map(|at| patient_until.map_or(at, |until| until.max(at)))
+        let ends = slot.is_leaving() || self.phase == Phase::Stopping;
+        slot.releases_at(now).filter(|_| ends)
     }
 
     pub(super) fn stopping_wakes_at(&self, now: SystemTime) -> Option<SystemTime> {

@@ -19,33 +19,47 @@ fn term(from: u64, life: u64) -> Term {
     Term { issued_at: at(from), expires_at: at(from + life), refresh_at: None }
 }
 
-fn about(names: &[&str]) -> About {
-    let credential = |name: &&str| AboutCredential {
-        name: (*name).to_owned(),
-        kind: config::Kind::SubscriptionKey,
-        scope: "/products/p".to_owned(),
-        env: name.to_uppercase(),
+fn credentials(names: &[&str]) -> Vec<Reported> {
+    let credential = |(index, name): (usize, &&str)| Reported {
+        index,
+        about: AboutCredential {
+            name: (*name).to_owned(),
+            kind: config::Kind::SubscriptionKey,
+            scope: "/products/p".to_owned(),
+            env: name.to_uppercase(),
+            required: index == 0,
+        },
+        identity: None,
+        error: None,
     };
+    names.iter().enumerate().map(credential).collect()
+}
+
+fn about() -> About {
     About {
         workspace: "acme/payments".to_owned(),
         pid: 123,
         env_file: "/run/apim-agent/w/env".to_owned(),
-        gateway: "https://contoso.azure-api.net".to_owned(),
         started_at: at(0),
         private: false,
-        credentials: names.iter().map(credential).collect(),
     }
 }
 
 fn machine(count: usize) -> Machine {
-    let spec = Spec { grace: Duration::from_mins(1), retires: true };
-    let mut machine = Machine::new(vec![spec; count], Duration::from_secs(8), 1);
+    let spec = |index| Spec { grace: Duration::from_mins(1), retires: true, required: index == 0 };
+    let mut machine = Machine::new((0..count).map(spec), Duration::from_secs(8), 1);
     machine.step(Event::Timer, at(0));
     machine
 }
 
 fn report(machine: &Machine) -> Report {
-    Report { machine: machine.clone(), errors: vec![None; machine.slots().len()], sink_error: None }
+    Report {
+        machine: machine.clone(),
+        gateway: "https://contoso.azure-api.net".to_owned(),
+        credentials: credentials(&["orders", "partner"][..machine.slots().len()]),
+        sink_error: None,
+        config_error: None,
+    }
 }
 
 fn bad() -> Event {
@@ -54,7 +68,7 @@ fn bad() -> Event {
 
 #[test]
 fn the_states_of_a_credential_over_its_life() {
-    let about = about(&["orders"]);
+    let about = about();
     let mut machine = machine(1);
     let see = |machine: &Machine| Status::new(&about, &report(machine));
     let state = |machine: &Machine| see(machine).credentials[0].state;
@@ -113,9 +127,15 @@ fn busy() -> Status {
     machine.step(Event::Published, at(1));
     let error = Error::new(Class::TryAgain, "ARM throttles").why("429\nTooManyRequests").fix("wait");
     let mut report = report(&machine);
-    report.errors[0] = Some((at(1), error.clone()));
+    report.credentials[0].error = Some((at(1), error.clone()));
+    report.credentials[0].identity = Some(Identity {
+        source: "ona".to_owned(),
+        actor: crate::identity::Actor::Workspace,
+        subject: "org:acme/environment:7".to_owned(),
+        issuer: "https://app.gitpod.io".to_owned(),
+    });
     report.sink_error = Some((at(2), error));
-    Status::new(&about(&["orders", "partner"]), &report)
+    Status::new(&about(), &report)
 }
 
 #[test]
@@ -129,6 +149,12 @@ fn the_json_is_stable_and_reads_back() {
     assert_eq!(json["credentials"][0]["state"], "failing");
     assert_eq!(json["credentials"][0]["expires_at"], serde_json::Value::Null);
     assert_eq!(json["credentials"][0]["error"]["what"], "ARM throttles");
+    assert_eq!(json["credentials"][0]["identity"]["actor"], "workspace");
+    assert_eq!(json["credentials"][1]["identity"], serde_json::Value::Null);
+    assert_eq!(
+        (&json["credentials"][0]["required"], &json["credentials"][1]["required"]),
+        (&true.into(), &false.into())
+    );
     assert_eq!(json["credentials"][1]["kind"], "subscription-key");
     assert_eq!(json["credentials"][1]["expires_at"], "2026-11-24T01:00:00Z");
 }
@@ -144,8 +170,43 @@ fn the_text_is_calm() {
                  ARM throttles (1 s ago (2026-11-24T00:00:02Z))\n      \
                  why  429\n           TooManyRequests\n      fix  wait\n\n  \
                  orders   ORDERS   subscription-key for /products/p\n    \
+                 by ona (workspace) org:acme/environment:7\n    \
                  failing; tried again in 5 s (2026-11-24T00:00:08Z); failed once\n    \
                  ARM throttles (2 s ago (2026-11-24T00:00:01Z))\n";
     assert!(text.starts_with(start), "{text}");
     assert!(text.ends_with("\n  next: try orders again in 5 s (2026-11-24T00:00:08Z)\n"), "{text}");
+}
+
+#[test]
+fn what_an_older_agent_says_is_understood() {
+    let mut json = serde_json::to_value(busy()).expect("JSON");
+    let status = json.as_object_mut().expect("an object");
+    status.remove("config_error");
+    for credential in status["credentials"].as_array_mut().expect("a list") {
+        let credential = credential.as_object_mut().expect("an object");
+        credential.remove("required");
+        credential.remove("identity");
+    }
+    let status: Status = serde_json::from_value(json).expect("reads");
+    assert!(status.credentials.iter().all(|credential| credential.required));
+}
+
+#[test]
+fn without_an_optional_one_it_is_ready_and_says_so() {
+    let mut machine = machine(2);
+    machine.step(Event::Issued(0, term(0, 3600)), at(0));
+    machine.step(Event::Probed(0), at(0));
+    machine.step(Event::Failed(1, Fault { transient: false, retry_after: None }), at(1));
+    machine.step(Event::Published, at(1));
+    let status = Status::new(&about(), &report(&machine));
+    assert!(status.ready);
+    let text = render(&status, at(2));
+    let headline = "acme/payments: ready, generation 1 is published, 1 optional credential is missing\n";
+    assert!(text.starts_with(headline), "{text}");
+    assert!(text.contains("subscription-key for /products/p, optional\n"), "{text}");
+
+    machine.leave(0, at(3));
+    machine.step(Event::Timer, at(3));
+    let status = Status::new(&about(), &report(&machine));
+    assert_eq!(status.credentials[0].state, State::Releasing);
 }

@@ -18,7 +18,9 @@ pub fn render(status: &Status, now: SystemTime) -> String {
 fn write_out(text: &mut String, status: &Status, now: SystemTime) -> std::fmt::Result {
     let headline = match (status.phase, status.ready) {
         (Stage::Acquiring, _) => "acquiring, nothing is published yet".to_owned(),
-        (Stage::Published, true) => format!("ready, generation {} is published", status.generation),
+        (Stage::Published, true) => {
+            format!("ready, generation {} is published{}", status.generation, without(status))
+        }
         (Stage::Published, false) => format!("not ready, generation {} is published", status.generation),
         (Stage::Stopping, _) => "stopping: the env file is wiped, credentials are being revoked".to_owned(),
         (Stage::Ended, _) => "ended".to_owned(),
@@ -33,12 +35,24 @@ fn write_out(text: &mut String, status: &Status, now: SystemTime) -> std::fmt::R
     if let Some(failure) = &status.sink_error {
         write_failure(text, failure, now)?;
     }
+    if let Some(failure) = &status.config_error {
+        writeln!(text, "  the configuration before the last change is in force:")?;
+        write_failure(text, failure, now)?;
+    }
     let width = |of: fn(&Credential) -> usize| status.credentials.iter().map(of).max().unwrap_or(0);
     let (name_width, env_width) = (width(|entry| entry.name.len()), width(|entry| entry.env.len()));
     for entry in &status.credentials {
         let kind = entry.kind;
         writeln!(text)?;
-        writeln!(text, "  {:name_width$}  {:env_width$}  {kind} for {}", entry.name, entry.env, entry.scope)?;
+        let optional = if entry.required { "" } else { ", optional" };
+        writeln!(
+            text,
+            "  {:name_width$}  {:env_width$}  {kind} for {}{optional}",
+            entry.name, entry.env, entry.scope
+        )?;
+        if let Some(identity) = &entry.identity {
+            writeln!(text, "    by {identity}")?;
+        }
         writeln!(text, "    {}", sentence(entry, now))?;
         if let Some(failure) = &entry.error {
             write_failure(text, failure, now)?;
@@ -48,6 +62,17 @@ fn write_out(text: &mut String, status: &Status, now: SystemTime) -> std::fmt::R
         writeln!(text, "\n  next: {} {}", next.what, moment(next.at, now))?;
     }
     Ok(())
+}
+
+/// What is missing although it is ready.
+fn without(status: &Status) -> String {
+    let is_missing = |entry: &&Credential| !entry.required && entry.expires_at.is_none();
+    let wanted = |entry: &&Credential| !matches!(entry.state, State::Releasing | State::Released);
+    match status.credentials.iter().filter(wanted).filter(is_missing).count() {
+        0 => String::new(),
+        1 => ", 1 optional credential is missing".to_owned(),
+        count => format!(", {count} optional credentials are missing"),
+    }
 }
 
 fn sentence(entry: &Credential, now: SystemTime) -> String {

@@ -1,0 +1,108 @@
+//! From a configuration to what the driver drives.
+
+use super::{
+    Watch,
+    watched::{Known, Watched},
+};
+use crate::{
+    config::{Config, DEFAULT},
+    error::{Class, Error, Result},
+    exchange::{self, Exchange, Identities},
+    http::{self, Client},
+    identity::{
+        IdentitySource,
+        prompt::Person,
+        select::{self, Lookup},
+    },
+    lease,
+    lifecycle::{
+        change::identities,
+        driver::Entry,
+        status::{AboutCredential, Seen},
+    },
+    sink::env_file,
+};
+use std::{collections::BTreeMap, sync::Arc};
+use url::Url;
+
+/// What stays the same whatever the configuration becomes.
+pub(super) struct Wiring {
+    http: Client,
+    lookup: Lookup,
+    pub(super) watch: Arc<dyn Watch>,
+    person: Person,
+}
+
+impl Wiring {
+    pub(super) fn new(
+        config: &Config,
+        lookup: &Lookup,
+        watch: Arc<dyn Watch>,
+        person: Person,
+    ) -> Result<Self> {
+        let variable = |name: &str| lookup(name).or_else(|| lookup(&name.to_lowercase()));
+        let http = Client::new(&http::Options {
+            ca_file: config.ca_file.clone(),
+            timeout: config.request_timeout,
+            proxy: variable("HTTPS_PROXY"),
+            no_proxy: variable("NO_PROXY"),
+        })?;
+        Ok(Self { http, lookup: Arc::clone(lookup), watch, person })
+    }
+
+    /// The credentials of `config`, in its order, with all that issues them. Asks nobody for anything.
+    pub(super) fn entries(&self, config: &Config) -> Result<Vec<Entry>> {
+        let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+        let sources = select::sources(config, &self.http, &self.lookup, &self.person);
+        let known = sources.into_iter().map(|(name, inner)| {
+            let seen = seen.entry(name.clone()).or_default().clone();
+            (name, Arc::new(Known { inner, seen }) as Arc<dyn IdentitySource>)
+        });
+        let sources: Identities = known.collect();
+        let exchanges = exchange::exchanges(config, &sources, &self.http)?;
+        let watched = exchanges.into_iter().map(|(name, inner)| {
+            let watched: Arc<dyn Exchange> = Arc::new(Watched { inner, watch: Arc::clone(&self.watch) });
+            (name, watched)
+        });
+        let lessors = lease::lessors(config, &sources, &watched.collect(), &self.http)?;
+        let entries = config.credentials.iter().zip(lessors).map(|(credential, lessor)| {
+            let identities = identities(config, credential);
+            Entry {
+                about: AboutCredential {
+                    name: credential.name.clone(),
+                    kind: credential.target.kind(),
+                    scope: credential.target.to_string(),
+                    env: credential.env.clone(),
+                    required: credential.required,
+                },
+                seen: identities.first().and_then(|name| seen.get(*name)).cloned().unwrap_or_default(),
+                identities: identities.into_iter().map(str::to_owned).collect(),
+                grace: credential.grace,
+                lessor,
+            }
+        });
+        Ok(entries.collect())
+    }
+}
+
+/// The URL that is published as the gateway's.
+pub(super) fn gateway(config: &Config) -> Result<String> {
+    let url = text(&config.gateway().url);
+    env_file::check_value(env_file::GATEWAY_URL, &url).map_err(|error| {
+        Error::new(Class::Config, "gateway.url holds characters that not every reader of env files takes")
+            .why(error.to_string())
+            .fix("use a URL of letters, digits and ./:_- only")
+    })?;
+    Ok(url)
+}
+
+/// The URLs of the gateways that have names, as variables: `APIM_GATEWAY_URL_PARTNER`.
+pub(super) fn further_gateways(config: &Config) -> Vec<(String, String)> {
+    let named = config.gateways.iter().filter(|(name, _)| *name != DEFAULT);
+    named.map(|(name, gateway)| (env_file::gateway_variable(name), text(&gateway.url))).collect()
+}
+
+/// A base URL as people write it.
+fn text(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
