@@ -64,13 +64,13 @@ pub(crate) struct Outfit {
     pub(crate) folder: Option<TempDir>,
 }
 
-const ASSERTION: &str = "entra: client assertion";
-const SESSION: &str = "none: the session's token";
-const SAML: &str = "entra: SAML bearer";
-const ANYWHERE: &str = "saml-bearer";
-const BEHALF: &str = "on-behalf-of";
-const IDENTITY: &str = "none: the identity itself";
-const BROKER: &str = "token-exchange";
+const ASSERTION: &str = "assertion";
+const SESSION: &str = "session";
+const SAML: &str = "SAML";
+const ANYWHERE: &str = "SAML";
+const BEHALF: &str = "on behalf of";
+const IDENTITY: &str = "itself";
+const BROKER: &str = "token exchange";
 
 /// A workspace that gets id tokens for any audience.
 const ISSUED: &[(&str, &str)] = &[
@@ -85,6 +85,13 @@ const ISSUED: &[(&str, &str)] = &[
 const GIVEN: &[(&str, &str)] = &[
     ("access-token", ASSERTION),
     ("id-token", IDENTITY),
+    ("subscription-key", ASSERTION),
+    ("vault-secret", ASSERTION),
+    ("vault-certificate", ASSERTION),
+];
+/// The same in the environment: to publish it there again would be no use.
+const PASSED_ON: &[(&str, &str)] = &[
+    ("access-token", ASSERTION),
     ("subscription-key", ASSERTION),
     ("vault-secret", ASSERTION),
     ("vault-certificate", ASSERTION),
@@ -123,17 +130,16 @@ pub(crate) fn ways() -> Vec<Way> {
     vec![
         issued("`command`", "command", command),
         given("`file`", "file", file),
-        given("`env`", "env", |scene| variable(scene, "env", "APIM_AGENT_ID_TOKEN")),
+        Way {
+            kinds: PASSED_ON,
+            ..given("`env`", "env", |scene| variable(scene, "env", "APIM_AGENT_ID_TOKEN"))
+        },
         issued("`ona`", "ona", |_| outfit(&[("identity.source", "ona")])),
         issued("`ona` by its CLI", "ona", ona_cli),
         issued("`gitpod` by its CLI", "gitpod", gitpod_cli),
         issued("`gitpod` by its API", "gitpod", gitpod_api),
         issued("`github-actions`", "github-actions", github_actions),
-        given("`gitlab`", "gitlab", |scene| {
-            let mut outfit = variable(scene, "gitlab", "GITLAB_OIDC_TOKEN");
-            outfit.env.push(("GITLAB_CI".to_owned(), "true".to_owned()));
-            outfit
-        }),
+        Way { kinds: PASSED_ON, ..given("`gitlab`", "gitlab", gitlab) },
         issued("`buildkite`", "buildkite", |scene| {
             tool(scene, "buildkite", "buildkite-agent", "audience=$4", &[("BUILDKITE", "true")])
         }),
@@ -232,6 +238,12 @@ fn variable(scene: &Scene, source: &str, name: &str) -> Outfit {
     let output = std::process::Command::new(script).arg(format!(r#"{ENTRA}", "another"#)).output().unwrap();
     let token = String::from_utf8(output.stdout).unwrap();
     Outfit { env: vec![(name.to_owned(), token.trim().to_owned())], ..outfit(&[("identity.source", source)]) }
+}
+
+fn gitlab(scene: &Scene) -> Outfit {
+    let mut outfit = variable(scene, "gitlab", "GITLAB_OIDC_TOKEN");
+    outfit.env.push(("GITLAB_CI".to_owned(), "true".to_owned()));
+    outfit
 }
 
 fn ona_cli(scene: &Scene) -> Outfit {

@@ -22,7 +22,8 @@ const BEARER: &str = "urn:oasis:names:tc:SAML:2.0:cm:bearer";
 
 /// How a `NameID` and attributes of AD FS name a person.
 const EMAIL: &str = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress";
-const PERSON: [&str; 2] = [
+const PERSON: [&str; 3] = [
+    "http://schemas.xmlsoap.org/claims/UPN",
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn",
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress",
 ];
