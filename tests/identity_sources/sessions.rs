@@ -106,7 +106,7 @@ fn a_tool_that_hangs_is_killed() {
     let what = error["what"].as_str().unwrap();
     assert!(what.contains("gave no access token within 300ms"), "{what}");
     assert!(error["fix"].as_str().unwrap().contains("three times request_timeout"), "{error}");
-    assert_eq!(platform.scene.end(agent).0, 0);
+    assert_eq!(platform.scene.end(agent).0, 69, "what was wanted never came");
     platform.scene.assert_clean();
 }
 
