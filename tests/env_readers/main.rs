@@ -53,7 +53,7 @@ const MORE_CAREFUL_THAN_NEEDED: &[(char, &str)] = &[
 fn what_is_refused_is_refused_for_a_reason() {
     let readers = installed();
     if !readers::all_wanted() {
-        eprintln!("SKIPPED: only all readers together can show a reason for each refusal");
+        readers::skipped("only all readers together can show a reason for each refusal");
         return;
     }
     let careful = |value: &str| MORE_CAREFUL_THAN_NEEDED.iter().any(|(c, _)| value.contains(*c));

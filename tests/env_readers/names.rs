@@ -1,6 +1,11 @@
 //! Names: what the configuration allows is a plain variable to every reader.
 
-use super::{SEED, readers::installed, render, shown, values::Random};
+use super::{
+    SEED,
+    readers::{installed, skipped},
+    render, shown,
+    values::Random,
+};
 use apim_agent::config::env_name;
 use std::{collections::BTreeSet, process::Command};
 
@@ -22,7 +27,7 @@ fn a_variable_of_a_shell_is_no_name_for_a_credential() {
         let mut command = Command::new(list[0]);
         command.args(&list[1..]).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
         let Ok(output) = command.output() else {
-            eprintln!("SKIPPED: {} is not installed", list[0]);
+            skipped(&format!("{} is not installed", list[0]));
             continue;
         };
         let listed = String::from_utf8(output.stdout).unwrap();
