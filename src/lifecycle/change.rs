@@ -116,3 +116,85 @@ fn is_same(before: &Credential, old: &Config, after: &Credential, new: &Config) 
         && whose(old, before) == whose(new, after)
         && gateway(old, before) == gateway(new, after)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Choice, Entry, Env, Inputs, load};
+    use std::{path::Path, time::Duration};
+
+    const GATEWAYS: [(&str, &str); 6] = [
+        ("workspace", "w"),
+        ("entra.tenant_id", "contoso.onmicrosoft.com"),
+        ("entra.client_id", "00000000-0000-0000-0000-000000000001"),
+        ("gateway.url", "https://one.example"),
+        ("gateways.two.url", "https://two.example"),
+        ("identity.source", "ona"),
+    ];
+    const CREDENTIALS: [(&str, &str); 5] = [
+        ("credentials.a.scope", "api://a/.default"),
+        ("credentials.a.env", "A"),
+        ("credentials.b.scope", "api://b/.default"),
+        ("credentials.b.env", "B"),
+        ("credentials.b.gateway", "two"),
+    ];
+
+    fn config(changes: &[(&str, &str)]) -> Config {
+        let settings = GATEWAYS.iter().chain(&CREDENTIALS).chain(changes);
+        let flags: Vec<_> = settings.map(|(key, text)| Entry::flag("--set", *key, *text)).collect();
+        let (env, folder) = (Env::default(), Path::new("/"));
+        load(&Inputs { file: Choice::Nothing, env: &env, flags: &flags, folder, host_name: "host" }).unwrap()
+    }
+
+    fn changed(changes: &[(&str, &str)]) -> Plan {
+        compare(&config(&[]), &config(changes))
+    }
+
+    #[test]
+    fn a_credential_is_what_it_says_and_all_that_it_refers_to() {
+        assert!(changed(&[]).is_nothing());
+        for (setting, names) in [
+            (("credentials.a.scope", "api://c/.default"), &["a"][..]),
+            (("credentials.a.probe", "/status"), &["a"]),
+            (("gateways.two.probe", "/status"), &["b"]),
+            (("entra.client_id", "00000000-0000-0000-0000-000000000002"), &["a", "b"]),
+            (("identity.source", "gitpod"), &["a", "b"]),
+        ] {
+            let plan = changed(&[setting]);
+            assert_eq!(plan.changed, names, "{setting:?}");
+            assert_eq!(plan.kept.len() + plan.changed.len(), 2, "{setting:?}");
+            assert!(!plan.gateways && plan.later.is_empty(), "{setting:?}");
+        }
+        let plan = changed(&[("gateways.two.url", "https://three.example")]);
+        assert!(plan.gateways && plan.changed == ["b"] && plan.kept == ["a"], "{plan:?}");
+    }
+
+    #[test]
+    fn a_name_and_a_duty_are_changed_without_a_new_value() {
+        for setting in [("credentials.a.env", "OTHER"), ("credentials.a.required", "false")] {
+            let plan = changed(&[setting]);
+            assert_eq!((plan.adjusted, plan.kept.len()), (vec!["a".to_owned()], 2), "{setting:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_come_and_go() {
+        let (old, new) =
+            (config(&[]), config(&[("credentials.c.scope", "api://c/.default"), ("credentials.c.env", "C")]));
+        assert_eq!(compare(&old, &new).added, ["c"]);
+        assert_eq!(compare(&new, &old).removed, ["c"]);
+        assert_eq!(compare(&new, &old).kept, ["a", "b"]);
+    }
+
+    #[test]
+    fn what_cannot_change_in_a_running_agent_waits_for_the_next_start() {
+        let old = config(&[]);
+        let new = config(&[("workspace", "other"), ("request_timeout", "7s")]);
+        let plan = compare(&old, &new);
+        assert!(plan.is_nothing(), "{plan:?}");
+        assert_eq!(plan.later, ["workspace", "request_timeout"]);
+        let applied = applicable(&old, new);
+        assert_eq!(applied.workspace, "w");
+        assert_ne!(applied.request_timeout, Duration::from_secs(7));
+    }
+}

@@ -92,7 +92,7 @@ fn an_assertion_that_entra_does_not_trust() {
         let error = &status["credentials"][0]["error"];
         assert!(error["why"].as_str().unwrap().contains(aadsts), "{status}");
         assert!(error["fix"].as_str().unwrap().contains(words[0]), "{status}");
-        assert_eq!(scene.end(agent).0, 0);
+        assert_eq!(scene.end(agent).0, 69);
         scene.assert_clean();
     }
     assert_eq!(scene.emulator.count("Subscription_CreateOrUpdate"), 0);

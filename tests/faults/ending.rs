@@ -71,7 +71,7 @@ fn a_signal_after_an_answer_that_was_lost() {
     agent.wait_for("; again in");
     assert_eq!(scene.emulator.subscriptions().len(), 1);
     let (code, text) = scene.end(agent);
-    assert_eq!(code, 0, "{text}");
+    assert_eq!(code, 69, "it never had what it needs: {text}");
     scene.assert_clean();
 }
 
