@@ -32,6 +32,7 @@ use tokio::{
 const LONG: Duration = Duration::from_hours(1);
 
 /// A lessor whose calls can be held and failed.
+#[allow(clippy::struct_excessive_bools)] // each is one way of being difficult
 #[derive(Default)]
 #[allow(clippy::struct_excessive_bools)] // each is a switch of its own
 struct Fake {

@@ -14,28 +14,32 @@ use serde_json::{Value, json};
 use std::path::Path;
 use support::{client, process::Process, scene::Scene};
 
-/// Both kinds, on the emulator's own secret and certificate.
-fn scene(options: &[&str]) -> Scene {
-    let scene = Scene::new(options, "");
-    let emulator = &scene.emulator;
-    let vault = emulator.get("key_vault");
-    let credentials = format!(
-        r#"
+/// On the emulator's own secret.
+const PASSWORD: &str = r#"
 [credentials.password]
 kind = "vault-secret"
-vault = "{vault}"
-secret = "{}"
+vault = "@VAULT"
+secret = "@SECRET"
 env = "PASSWORD"
+"#;
+
+/// On the emulator's own certificate.
+const PARTNER: &str = r#"
 [credentials.partner]
 kind = "vault-certificate"
-vault = "{vault}"
-certificate = "{}"
+vault = "@VAULT"
+certificate = "@CERTIFICATE"
 env = "PARTNER"
 probe = "/partner"
-"#,
-        emulator.get("secret_name"),
-        emulator.get("certificate_name"),
-    );
+"#;
+
+fn scene(options: &[&str], credentials: &str) -> Scene {
+    let scene = Scene::new(options, "");
+    let emulator = &scene.emulator;
+    let credentials = credentials
+        .replace("@VAULT", emulator.get("key_vault"))
+        .replace("@SECRET", emulator.get("secret_name"))
+        .replace("@CERTIFICATE", emulator.get("certificate_name"));
     scene.workspace.edit(|text| text + &credentials);
     scene
 }
@@ -82,7 +86,7 @@ fn end(scene: &Scene, agent: Process) {
 
 #[test]
 fn a_secret_is_published_and_a_certificate_opens_the_gateway() {
-    let scene = scene(&[]);
+    let scene = scene(&[], &[PASSWORD, PARTNER].concat());
     let agent = scene.published(&[]);
     let path = format!("/secrets/{}/", scene.emulator.get("secret_name"));
     let stored = operate(&scene, "GET", &path, &Value::Null);
@@ -95,7 +99,7 @@ fn a_secret_is_published_and_a_certificate_opens_the_gateway() {
 
 #[test]
 fn what_is_rotated_in_the_vault_arrives_whole_and_is_run_by_nobody() {
-    let scene = scene(&[]);
+    let scene = scene(&[], &[PASSWORD, PARTNER].concat());
     let agent = scene.published(&[]);
     let before = pair(&scene);
 
@@ -146,7 +150,8 @@ fn in_odd_order() -> String {
 
 #[test]
 fn without_the_right_the_role_is_named() {
-    let scene = scene(&["--data-action", "Microsoft.KeyVault/vaults/certificates/read"]);
+    let options = ["--data-action", "Microsoft.KeyVault/vaults/certificates/read"];
+    let scene = scene(&options, PASSWORD);
     let (code, text) = scene.finish(scene.start(&[]));
     assert_eq!(code, 77, "{text}");
     assert!(text.contains("az role assignment create --role \"Key Vault Secrets User\""), "{text}");
@@ -158,7 +163,7 @@ fn without_the_right_the_role_is_named() {
 
 #[test]
 fn a_secret_that_is_disabled_is_not_published() {
-    let scene = scene(&[]);
+    let scene = scene(&[], PASSWORD);
     let name = scene.emulator.get("secret_name");
     let version = operate(&scene, "GET", &format!("/secrets/{name}/"), &Value::Null);
     let version = version["id"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();

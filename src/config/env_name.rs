@@ -76,6 +76,29 @@ const TAKEN: &[&str] = &[
 /// Families of such variables, by their beginning.
 const TAKEN_PREFIXES: &[&str] = &["BASH_", "DYLD_", "FISH_", "GIT_", "GITPOD_", "LC_", "LD_", "XDG_"];
 
+/// Variables that shells have of themselves, besides those above: read-only ones stop the reading of an env file, others
+/// change on their own, or change how the shell works. `tests/env_readers/` asks each shell for its list.
+const OF_SHELLS: &[&str] = &[
+    // bash, and those that dash, busybox and others share with it
+    "BASH BASHOPTS BASHPID COMP_WORDBREAKS DIRSTACK EPOCHREALTIME EPOCHSECONDS FUNCNAME FUNCNEST GLOBIGNORE GROUPS HISTCMD",
+    "HISTCONTROL HISTFILESIZE HISTIGNORE HISTSIZE HISTTIMEFORMAT HOSTTYPE IGNOREEOF INPUTRC LINENO MACHTYPE MAILCHECK",
+    "MAPFILE OPTERR OSTYPE PIPESTATUS POSIXLY_CORRECT PS3 READLINE_LINE READLINE_POINT REPLY SRANDOM TIMEFORMAT TMOUT",
+    // zsh, whose lists have small names
+    "ARGC CPUTYPE ERRNO FIGNORE FPATH HISTCHARS HOST KEYBOARD_HACK KEYTIMEOUT LISTMAX LOGCHECK MANPATH MODULE_PATH NULLCMD",
+    "POSTEDIT PROMPT PROMPT2 PROMPT3 PROMPT4 PROMPT_EOL_MARK PSVAR READNULLCMD REPORTMEMORY REPORTTIME RPROMPT RPROMPT2 RPS1",
+    "RPS2 SAVEHIST SPROMPT STTY TERMINFO TIMEFMT TMPPREFIX TMPSUFFIX TRY_BLOCK_ERROR TRY_BLOCK_INTERRUPT TTY TTYIDLE USERNAME",
+    "VENDOR WATCH WATCHFMT WORDCHARS ZBEEP ZDOTDIR ZLE_LINE_ABORTED",
+    "aliases argv builtins cdpath commands dirstack fignore fpath funcfiletrace funcsourcetrace funcstack functions",
+    "functions_source functrace galiases histchars history historywords jobdirs jobstates jobtexts keymaps mailpath manpath",
+    "module_path modules nameddirs options parameters patchars path pipestatus prompt psvar reply reswords saliases signals",
+    "status termcap terminfo userdirs usergroups watch widgets",
+    // fish
+    "CMD_DURATION hostname status_generation umask version",
+];
+
+/// Families of them, by their beginning.
+const OF_SHELLS_PREFIXES: &[&str] = &["ZSH_", "__fish_", "dis_", "fish_", "zsh_"];
+
 /// A shape that every shell takes: `[A-Za-z_][A-Za-z0-9_]*`.
 pub fn shape(text: &str) -> Read<String> {
     let is_fine = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -101,7 +124,9 @@ pub fn free(text: &str) -> Read<String> {
     }
     let taken =
         TAKEN.contains(&upper.as_str()) || TAKEN_PREFIXES.iter().any(|prefix| upper.starts_with(prefix));
-    if taken {
+    let of_shells = OF_SHELLS.iter().flat_map(|line| line.split(' ')).any(|known| known == name)
+        || OF_SHELLS_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    if taken || of_shells {
         return Err(Complaint::new(format!(
             "shells and programs act on {name}; allowed is a name that nothing else uses"
         )));
@@ -123,6 +148,7 @@ mod tests {
             "APIM_SUBSCRIPTION_KEY",
             "PATHS",
             "AZURE_TOKEN",
+            "STATUS",
         ] {
             assert_eq!(free(good).as_deref(), Ok(good));
         }
@@ -144,6 +170,9 @@ mod tests {
             "apim_agent_x",
             "AZURE_TENANT_ID",
             "GIT_SSH_COMMAND",
+            "status",
+            "HISTSIZE",
+            "ZSH_VERSION",
         ] {
             assert!(free(bad).is_err(), "{bad}");
         }

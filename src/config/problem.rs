@@ -26,8 +26,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(flag) => write!(f, "flag {flag}"),
-            Self::Variable(name) => write!(f, "variable {name}"),
-            Self::File { name, line } => write!(f, "{name}:{line}"),
+            Self::Variable(name) => write!(f, "variable {}", readable(name)),
+            Self::File { name, line } => write!(f, "{}:{line}", readable(name)),
             Self::Default(source) => f.write_str(source),
         }
     }
@@ -58,6 +58,8 @@ impl Problem {
 }
 
 /// All problems as one error: a single one in its three parts, several as a list in the order of the file.
+///
+/// Whatever of a setting has found its way into a text, be it as an example of how to write it, steers no terminal.
 pub fn report(mut problems: Vec<Problem>) -> Error {
     problems.sort_by_key(|problem| match problem.origin {
         Some(Origin::File { line, .. }) => line,
@@ -65,14 +67,16 @@ pub fn report(mut problems: Vec<Problem>) -> Error {
         None => usize::MAX,
     });
     if let [problem] = problems.as_slice() {
-        return Error::new(Class::Config, &problem.what).why(problem.why()).fix(&problem.fix);
+        let [what, why, fix] = [&problem.what, &problem.why(), &problem.fix].map(|text| readable(text));
+        return Error::new(Class::Config, what).why(why).fix(fix);
     }
     let list: Vec<String> = problems
         .iter()
         .map(|Problem { origin, what, allowed, fix, .. }| match origin {
-            Some(origin) => format!("\n  {origin}: {what}; {allowed}; {fix}"),
-            None => format!("\n  {what}; {allowed}; {fix}"),
+            Some(origin) => format!("{origin}: {what}; {allowed}; {fix}"),
+            None => format!("{what}; {allowed}; {fix}"),
         })
+        .map(|line| format!("\n  {}", readable(&line)))
         .collect();
     Error::new(Class::Config, format!("the configuration has {} problems", problems.len()))
         .why(list.concat())
@@ -103,6 +107,19 @@ pub fn example(origin: Option<&Origin>, path: &str, value: &str) -> String {
             format!("for example: {leaf} = {in_file}{under} in {FILE_NAME}, or the variable {variable}")
         }
     }
+}
+
+/// A name from outside, safe to print: what a terminal would act on, or not show, is escaped.
+pub fn readable(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            // Visible as they are.
+            '\'' | '"' | '\\' => text.push(c),
+            _ => text.extend(c.escape_debug()),
+        }
+    }
+    text
 }
 
 /// `value` for a message: quoted, escaped, cut, and not at all when it looks like key material or a token.
@@ -139,6 +156,22 @@ mod tests {
             "Abc8Q~9xYz.7aBcDeFgHiJkLmNoPqRsTuV1",
         ] {
             assert!(!shown(secret).contains(&secret[..6]), "{}", shown(secret));
+        }
+    }
+
+    #[test]
+    fn a_name_steers_no_terminal() {
+        let name: Arc<str> = Arc::from("it's/\u{1b}]0;x\u{7}/\u{202e}");
+        assert_eq!(Origin::File { name, line: 3 }.to_string(), "it's/\\u{1b}]0;x\\u{7}/\\u{202e}:3");
+        let origin = Origin::Variable("APIM_AGENT_\u{b}".to_owned());
+        assert_eq!(origin.to_string(), "variable APIM_AGENT_\\u{b}");
+        let text = |words: &str| format!("{words}\u{1}");
+        let [what, allowed, fix] = ["what", "allowed", "fix"].map(text);
+        let problem = Problem { key: String::new(), origin: Some(origin), what, allowed, fix };
+        for problems in [vec![problem.clone()], vec![problem.clone(), problem]] {
+            let error = report(problems).to_string();
+            assert!(error.contains("fix\\u{1}"), "{error}");
+            assert!(!error.contains(|c: char| c.is_control() && c != '\n'), "{error:?}");
         }
     }
 

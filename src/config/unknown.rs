@@ -74,7 +74,7 @@ pub fn variable(name: &str, known: &[String]) -> Option<Problem> {
     Some(Problem {
         key: name.to_owned(),
         origin: Some(Origin::Variable(name.to_owned())),
-        what: format!("{name} is not a setting"),
+        what: format!("{} is not a setting", readable(name)),
         allowed: format!("it would be ignored, but is nearly {}{near}", keys::PREFIX),
         fix: format!("rename it to {}{near}, or unset it", keys::PREFIX),
     })

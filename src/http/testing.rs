@@ -6,7 +6,7 @@ use http::{Method, Request, Response};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
     RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
     server::WebPkiClientVerifier,
 };
 use std::{
@@ -60,16 +60,6 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Respo
     answer.body(Bytes::copy_from_slice(body.as_bytes())).unwrap()
 }
 
-/// Who may connect to the server.
-pub(crate) enum Clients {
-    /// Everybody.
-    Anybody,
-    /// Those with a certificate of the server's own CA.
-    Ours,
-    /// Those with one of this CA (DER).
-    Of(Vec<u8>),
-}
-
 /// The server; it dies with the runtime of the test.
 pub(crate) struct Server {
     pub(crate) url: Url,
@@ -82,19 +72,15 @@ pub(crate) struct Server {
 impl Server {
     /// A server with a CA of its own that answers each request with what `reply` says to it and its number, from 0.
     pub(crate) async fn start(reply: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start_for(Clients::Anybody, reply).await
+        Self::start_with(false, reply).await
     }
 
     /// The same, and it wants every client to present a certificate of its own CA's: see [`Server::certificate`].
     pub(crate) async fn start_mutual(reply: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start_for(Clients::Ours, reply).await
+        Self::start_with(true, reply).await
     }
 
-    /// The same with those of another CA.
-    pub(crate) async fn start_for(
-        clients: Clients,
-        reply: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static,
-    ) -> Self {
+    async fn start_with(mutual: bool, reply: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut ca = CertificateParams::new(Vec::new()).unwrap();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -107,17 +93,16 @@ impl Server {
         let config = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .unwrap();
-        let verified = |root: CertificateDer<'static>| {
+        let config = if mutual {
             let mut roots = RootCertStore::empty();
-            roots.add(root).unwrap();
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap()
+            roots.add(ca.der().clone()).unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+            config.with_client_cert_verifier(verifier)
+        } else {
+            config.with_no_client_auth()
         };
         let config = config
-            .with_client_cert_verifier(match clients {
-                Clients::Anybody => WebPkiClientVerifier::no_client_auth(),
-                Clients::Ours => verified(ca.der().clone()),
-                Clients::Of(root) => verified(root.into()),
-            })
             .with_single_cert(
                 vec![leaf.der().clone()],
                 PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())),

@@ -206,30 +206,35 @@ impl Refusal {
         let why = if self.description.is_empty() { self.error.clone() } else { self.description.clone() };
         let error = |class, what: &str| Error::new(class, what).why(&*why);
         let error = match (self.code, self.error.as_str()) {
-            (Some(7_000_218), _) => {
-                error(Class::Config, &format!("the application {client} does not let people sign in from here"))
-                    .fix(format!("az ad app update --id {client} --is-fallback-public-client true"))
-            }
+            (Some(7_000_218), _) => error(
+                Class::Config,
+                &format!("the application {client} does not let people sign in from here"),
+            )
+            .fix(format!("az ad app update --id {client} --is-fallback-public-client true")),
             (Some(700_016), _) => error(Class::Config, &format!("{tenant} has no application {client}"))
                 .fix("check identity.client_id and identity.tenant_id, or entra's"),
             (Some(90_002), _) => error(Class::Config, &format!("there is no tenant {tenant}"))
                 .fix("check identity.tenant_id, or entra.tenant_id"),
-            (Some(65_001 | 65_004), _) => {
-                error(Class::Denied, &format!("nobody has consented to what {client} asks for"))
-                    .fix(format!("consent when signing in, or have an administrator do it: az ad app permission admin-consent --id {client}"))
+            (Some(65_004), _) | (_, "access_denied" | "authorization_declined") => {
+                error(Class::Denied, "the sign-in was declined").fix("sign in when you are asked again")
+            }
+            (Some(65_001), _) => {
+                error(Class::Denied, &format!("nobody has consented to what {client} asks for")).fix(format!(
+                    "consent when signing in, or have an administrator do it: \
+                         az ad app permission admin-consent --id {client}"
+                ))
             }
             (_, "invalid_scope" | "invalid_resource") | (Some(500_011 | 70_011), _) => {
                 error(Class::Config, "Entra does not know what was asked for")
                     .fix("check the credential's scope")
             }
-            (_, "access_denied" | "authorization_declined") => {
-                error(Class::Denied, "the sign-in was declined").fix("sign in when you are asked again")
-            }
             (_, "temporarily_unavailable" | "server_error") | (Some(90_033), _) => {
-                error(Class::Unavailable, "nobody can sign in at the moment").fix("nothing: it is tried again")
+                error(Class::Unavailable, "nobody can sign in at the moment")
+                    .fix("nothing: it is tried again")
             }
             _ if self.status == 429 || self.status >= 500 => {
-                error(Class::Unavailable, "nobody can sign in at the moment").fix("nothing: it is tried again")
+                error(Class::Unavailable, "nobody can sign in at the moment")
+                    .fix("nothing: it is tried again")
             }
             _ => error(Class::Denied, "Entra refused the sign-in")
                 .fix("see what Entra says; the sign-in logs of the tenant say more"),

@@ -1,4 +1,4 @@
-//! Source `saml`: a SAML 2.0 assertion that somebody else keeps fresh in a file, or that a command prints.
+//! Source `saml`: a SAML assertion, 2.0 or 1.1, that somebody else keeps fresh in a file, or that a command prints.
 //!
 //! It is read and not verified: its signature is the business of whom we present it to.
 
@@ -80,8 +80,8 @@ impl IdentitySource for Saml {
     async fn prove(&self, want: &Want<'_>) -> Result<(Subject, Proof), Miss> {
         let assertion = self.assertion(want.audience).await?;
         check(&assertion, self.audience.as_deref(), clock::now()).map_err(Miss::Broken)?;
-        // Whoever issues assertions to a file or a command issues them to the workspace, whomever they name.
-        let subject = Subject { source: self.name(), actor: Actor::Workspace, claims: assertion.claims };
+        let actor = if assertion.claims.user.is_some() { Actor::User } else { Actor::Workspace };
+        let subject = Subject { source: self.name(), actor, claims: assertion.claims };
         Ok((subject, Proof::Saml(assertion.xml)))
     }
 }
@@ -96,7 +96,7 @@ fn read(text: &str, whence: &str) -> Result<Assertion> {
     parse(text).map_err(|why| {
         Error::new(Class::Config, format!("{whence} is not a SAML assertion"))
             .why(why)
-            .fix("it should hold one signed SAML 2.0 Assertion, as XML or in base64")
+            .fix("it should hold one signed Assertion of SAML 2.0 or 1.1, as XML or in base64")
     })
 }
 

@@ -15,7 +15,7 @@ use crate::{
     secret::Secret,
 };
 use async_trait::async_trait;
-use tokio::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What makes a sign-in a session: an id token that says who it is, and a refresh token.
 const ALWAYS: &str = "openid profile offline_access";
@@ -36,13 +36,17 @@ pub(super) struct Session<S> {
     /// What people sign in to; the error says what is missing for that.
     application: Result<Application>,
     person: Person,
-    /// Whoever needs tokens while somebody is being asked waits for the same answer.
     held: Mutex<Held>,
+    /// Whoever needs the person while somebody is being asked waits for the same answer. What is renewed silently does not
+    /// wait.
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct Held {
     refresh: Option<Secret>,
+    /// How often somebody has signed in.
+    sign_ins: usize,
     /// Issuer and subject of whoever signed in first: a later sign-in must not turn us into somebody else.
     who: Option<(String, String)>,
 }
@@ -68,28 +72,45 @@ impl<S: SignIn> Session<S> {
             )
             .fix("set identity.client_id and identity.tenant_id")),
         };
-        Self { way, application, person, held: Mutex::default() }
+        Self { way, application, person, held: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
     async fn tokens(&self, application: &Application, scope: &str) -> Result<Tokens> {
-        let mut held = self.held.lock().await;
-        if let Some(refresh) = &held.refresh {
-            let form =
-                [("grant_type", "refresh_token"), ("refresh_token", refresh.expose()), ("scope", scope)];
-            match application.token(&form, None).await {
-                Ok(tokens) => return held.keep(tokens),
-                // Kept all the same: it may be good for other scopes.
-                Err(Missing::Refused(refusal)) if refusal.wants_a_person() => {
-                    tracing::debug!("the session does not serve: {}", refusal.error);
-                }
-                Err(missing) => return Err(missing.into_error(application)),
-            }
+        let before = self.held().sign_ins;
+        if let Some(tokens) = self.renewed(application, scope).await? {
+            return Ok(tokens);
+        }
+        let _turn = self.turn.lock().await;
+        let meanwhile = self.held().sign_ins > before;
+        if meanwhile && let Some(tokens) = self.renewed(application, scope).await? {
+            return Ok(tokens);
         }
         let tokens = self.way.sign_in(application, scope, &self.person).await?;
         let user = tokens.id.claims.user.as_deref().map(|user| printable(user, 100));
-        let tokens = held.keep(tokens)?;
+        let tokens = self.held().keep(tokens)?;
+        self.held().sign_ins += 1;
         self.person.tell(&Prompt::Done { user });
         Ok(tokens)
+    }
+
+    /// Tokens by the refresh token. `None`: there is none, or it does not serve, and only the person can mend that.
+    async fn renewed(&self, application: &Application, scope: &str) -> Result<Option<Tokens>> {
+        let Some(refresh) = self.held().refresh.as_ref().map(Secret::duplicate) else { return Ok(None) };
+        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.expose()), ("scope", scope)];
+        match application.token(&form, None).await {
+            Ok(tokens) => self.held().keep(tokens).map(Some),
+            // Kept all the same: it may be good for other scopes.
+            Err(Missing::Refused(refusal)) if refusal.wants_a_person() => {
+                tracing::debug!("the session does not serve: {}", refusal.error);
+                Ok(None)
+            }
+            Err(missing) => Err(missing.into_error(application)),
+        }
+    }
+
+    /// Never held while anything is waited for.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,9 +8,8 @@ use crate::{
     exchange::exchanges,
     http::testing::{Reply, Seen, Server},
     identity::{
-        prompt::Person,
         select,
-        testing::{jwt, lookup},
+        testing::{jwt, lookup, person},
     },
 };
 use serde_json::json;
@@ -59,7 +58,7 @@ fn wired(server: &Server, config: &Config) -> Vec<Arc<dyn Lessor>> {
     let token = jwt(&json!({"iss": "i", "sub": "ci", "aud": ["sts", "https://gw.example"], "exp": exp}));
     let lookup = lookup(&[("TOKEN", &token)]);
     let http = server.client();
-    let (person, _) = Person::new(Arc::new(|_| {}));
+    let (person, ..) = person();
     let identities = select::sources(config, &http, &lookup, &person);
     let exchanges = exchanges(config, &identities, &http).unwrap();
     lessors(config, &identities, &exchanges, &http).unwrap()

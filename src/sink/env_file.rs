@@ -165,20 +165,41 @@ pub fn check_name(name: &str) -> Result<()> {
         .fix("for example: env = \"ORDERS_TOKEN\""))
 }
 
-/// Whether every reader takes `value` unquoted as it stands: `[A-Za-z0-9._/+=:-]`, which tokens, keys, URLs and times
-/// consist of.
+/// Whether every reader takes `value` unquoted as it stands: `[A-Za-z0-9._/+=:~%@,!-]`, which tokens, keys, URLs, times
+/// and most passwords consist of, up to a line that Docker still reads.
 ///
-/// A `=` at the start or after a colon is refused too: zsh replaces `=word` there by the path of a command.
+/// Some of them mean something in certain places, and are refused there:
+/// - `=` at the start or after a colon: zsh replaces `=word` by the path of a command,
+/// - `~` at the start or after a colon: shells replace `~word` by a home folder,
+/// - `%` at the start: fish replaces `%self` by its process id.
+///
+/// `tests/env_readers/` runs the readers on thousands of values, and shows for each character that is left out which of
+/// them makes something else of it.
 pub fn check_value(name: &str, value: &str) -> Result<()> {
-    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._/+=:-".contains(&byte);
-    let expands = value.starts_with('=') || value.contains(":=");
-    if value.bytes().all(safe) && !expands {
-        return Ok(());
+    let refused = |why: &str, fix: &str| {
+        Err(Error::new(Class::Config, format!("the value for {name} cannot be published")).why(why).fix(fix))
+    };
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._/+=:~%@,!-".contains(&byte);
+    let expands = value.starts_with(['=', '~', '%']) || [":=", ":~"].iter().any(|pair| value.contains(pair));
+    if !value.bytes().all(safe) || expands {
+        return refused(
+            "it holds a character that shells and dotenv readers do not agree on",
+            "allowed are letters, digits and . _ / + = : ~ % @ , ! - (no = ~ % at the start, no = ~ after a colon)",
+        );
     }
-    Err(Error::new(Class::Config, format!("the value for {name} cannot be published"))
-        .why("it holds a character that shells and dotenv readers do not agree on")
-        .fix("allowed are letters, digits and . _ / + = : - (no = at the start or after a colon)"))
+    if name.len() + value.len() + "=\n".len() >= LONGEST_LINE {
+        return refused(
+            "it is longer than the lines that Docker reads",
+            "allowed are somewhat less than 64 KiB",
+        );
+    }
+    Ok(())
 }
+
+/// Docker's `--env-file` is read with Go's `bufio.Scanner`, whose buffer has to hold a line and its end
+/// (`MaxScanTokenSize`, <https://github.com/docker/cli/tree/master/pkg/kvfile>). Linux itself takes twice as much in one
+/// variable.
+const LONGEST_LINE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

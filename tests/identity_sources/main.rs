@@ -10,6 +10,7 @@ mod command;
 mod platforms;
 mod prebuild;
 mod sessions;
+mod sign_in;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 use support::{
@@ -34,8 +35,12 @@ struct Platform {
 
 impl Platform {
     fn new() -> Self {
+        Self::with(TOKEN)
+    }
+
+    fn with(credentials: &str) -> Self {
         // In RAM: a stand-in may write down what it was asked.
-        Self { scene: Scene::new(&[], TOKEN), folder: tempfile::tempdir_in("/dev/shm").unwrap() }
+        Self { scene: Scene::new(&[], credentials), folder: tempfile::tempdir_in("/dev/shm").unwrap() }
     }
 
     /// Puts a shell script called `name` in the place of a platform's tool.

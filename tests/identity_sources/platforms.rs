@@ -30,8 +30,29 @@ fn gitpod_classic() {
     let agent =
         platform.start(&[("identity.source", "gitpod")], &[("GITPOD_WORKSPACE_ID", "acme-1")], &["run"]);
     agent.wait_for("and hides the reason");
-    assert_eq!(platform.scene.end(agent).0, 0);
+    assert_eq!(platform.scene.end(agent).0, 69, "what was wanted never came");
     platform.scene.assert_clean();
+}
+
+/// In a nested container, where `gp` is not.
+#[test]
+fn gitpod_classic_without_gp() {
+    let platform = Platform::new();
+    let emulator = &platform.scene.emulator;
+    let supervisor = emulator.get("supervisor").trim_start_matches("http://").to_owned();
+    let variables = [
+        ("GITPOD_WORKSPACE_ID", emulator.get("workspace_id")),
+        ("GITPOD_HOST", "https://gitpod.io"),
+        ("SUPERVISOR_ADDR", &supervisor),
+        ("APIM_AGENT_WORKSPACE", "test"),
+    ];
+    for source in ["gitpod", "auto"] {
+        let (code, text) = platform.exec(&[("identity.source", source)], &variables);
+        assert_eq!(code, 0, "{text}");
+        platform.scene.assert_clean();
+    }
+    assert!(emulator.count("IdentityProviderService_GetIDToken") >= 2);
+    assert_eq!(emulator.count("IdentityService_GetIDToken"), 0, "not Ona's API");
 }
 
 #[test]
@@ -134,6 +155,6 @@ fn github_actions() {
     let agent = platform.start(&source, &variables, &["run"]);
     agent.wait_for("; again in");
     let (code, text) = platform.scene.end(agent);
-    assert!(code == 0 && !text.contains(&"x".repeat(64)), "{text}");
+    assert!(code == 69 && !text.contains(&"x".repeat(64)), "{text}");
     platform.scene.assert_clean();
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Platform,
-    support::{scene::poll, stub::Stub, token::LATER},
+    support::{KEY_AND_TOKEN, scene::poll, stub::Stub, token::LATER},
 };
 use serde_json::json;
 use std::fs;
@@ -106,7 +106,7 @@ fn a_tool_that_hangs_is_killed() {
     let what = error["what"].as_str().unwrap();
     assert!(what.contains("gave no access token within 300ms"), "{what}");
     assert!(error["fix"].as_str().unwrap().contains("three times request_timeout"), "{error}");
-    assert_eq!(platform.scene.end(agent).0, 0);
+    assert_eq!(platform.scene.end(agent).0, 69, "what was wanted never came");
     platform.scene.assert_clean();
 }
 
@@ -145,6 +145,18 @@ fn of_the_machine() {
         78,
         &["this machine has no managed identity (400)", "Identity not found"],
     );
+    platform.scene.assert_clean();
+}
+
+#[test]
+fn of_the_machine_at_the_emulators_metadata_service() {
+    let platform = Platform::with(KEY_AND_TOKEN);
+    let imds = platform.scene.emulator.get("imds").to_owned();
+    let (code, text) =
+        platform.exec(&[("identity.source", "managed-identity"), ("identity.imds_url", &imds)], &[]);
+    assert_eq!(code, 0, "{text}");
+    assert!(platform.scene.emulator.count("Imds_Token") >= 2);
+    assert_eq!(platform.scene.emulator.count("Entra_Token"), 0, "no exchange");
     platform.scene.assert_clean();
 }
 

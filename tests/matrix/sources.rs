@@ -43,9 +43,9 @@ impl Way {
 
     /// For whom the broker's subject token is asked.
     pub(crate) fn broker_audience(&self, emulator: &Emulator) -> String {
-        match self.actor {
+        match self.source {
             // A session is asked for a token for the API, which the broker knows.
-            "user" if self.source != "saml" => self.audience(emulator),
+            "managed-identity" | "azure-cli" | "azd" | "device-code" | "browser" => self.audience(emulator),
             _ => emulator.get("broker_audience").to_owned(),
         }
     }
@@ -64,13 +64,13 @@ pub(crate) struct Outfit {
     pub(crate) folder: Option<TempDir>,
 }
 
-const ASSERTION: &str = "entra: client assertion";
-const SESSION: &str = "none: the session's token";
-const SAML: &str = "entra: SAML bearer";
-const ANYWHERE: &str = "saml-bearer";
-const BEHALF: &str = "on-behalf-of";
-const IDENTITY: &str = "none: the identity itself";
-const BROKER: &str = "token-exchange";
+const ASSERTION: &str = "assertion";
+const SESSION: &str = "session";
+const SAML: &str = "SAML";
+const ANYWHERE: &str = "SAML";
+const BEHALF: &str = "on behalf of";
+const IDENTITY: &str = "itself";
+const BROKER: &str = "token exchange";
 
 /// A workspace that gets id tokens for any audience.
 const ISSUED: &[(&str, &str)] = &[
@@ -85,6 +85,13 @@ const ISSUED: &[(&str, &str)] = &[
 const GIVEN: &[(&str, &str)] = &[
     ("access-token", ASSERTION),
     ("id-token", IDENTITY),
+    ("subscription-key", ASSERTION),
+    ("vault-secret", ASSERTION),
+    ("vault-certificate", ASSERTION),
+];
+/// The same in the environment: to publish it there again would be no use.
+const PASSED_ON: &[(&str, &str)] = &[
+    ("access-token", ASSERTION),
     ("subscription-key", ASSERTION),
     ("vault-secret", ASSERTION),
     ("vault-certificate", ASSERTION),
@@ -123,17 +130,16 @@ pub(crate) fn ways() -> Vec<Way> {
     vec![
         issued("`command`", "command", command),
         given("`file`", "file", file),
-        given("`env`", "env", |scene| variable(scene, "env", "APIM_AGENT_ID_TOKEN")),
+        Way {
+            kinds: PASSED_ON,
+            ..given("`env`", "env", |scene| variable(scene, "env", "APIM_AGENT_ID_TOKEN"))
+        },
         issued("`ona`", "ona", |_| outfit(&[("identity.source", "ona")])),
         issued("`ona` by its CLI", "ona", ona_cli),
         issued("`gitpod` by its CLI", "gitpod", gitpod_cli),
         issued("`gitpod` by its API", "gitpod", gitpod_api),
         issued("`github-actions`", "github-actions", github_actions),
-        given("`gitlab`", "gitlab", |scene| {
-            let mut outfit = variable(scene, "gitlab", "GITLAB_OIDC_TOKEN");
-            outfit.env.push(("GITLAB_CI".to_owned(), "true".to_owned()));
-            outfit
-        }),
+        Way { kinds: PASSED_ON, ..given("`gitlab`", "gitlab", gitlab) },
         issued("`buildkite`", "buildkite", |scene| {
             tool(scene, "buildkite", "buildkite-agent", "audience=$4", &[("BUILDKITE", "true")])
         }),
@@ -227,11 +233,17 @@ fn file(scene: &Scene) -> Outfit {
 }
 
 fn variable(scene: &Scene, source: &str, name: &str) -> Outfit {
-    // The leak check knows the emulator's own one, which is in no process's environment.
+    // Not the one that the leak check knows, which is in no process's environment: for one audience more.
     let script = stand_in(scene, "issue", &issuer(scene, "audience=$1"));
-    let output = std::process::Command::new(script).arg(ENTRA).output().unwrap();
+    let output = std::process::Command::new(script).arg(format!(r#"{ENTRA}", "another"#)).output().unwrap();
     let token = String::from_utf8(output.stdout).unwrap();
     Outfit { env: vec![(name.to_owned(), token.trim().to_owned())], ..outfit(&[("identity.source", source)]) }
+}
+
+fn gitlab(scene: &Scene) -> Outfit {
+    let mut outfit = variable(scene, "gitlab", "GITLAB_OIDC_TOKEN");
+    outfit.env.push(("GITLAB_CI".to_owned(), "true".to_owned()));
+    outfit
 }
 
 fn ona_cli(scene: &Scene) -> Outfit {

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test binary uses a part of it.
 #![allow(clippy::unwrap_used)] // a test's helpers may panic as the tests themselves do
 
+pub(crate) mod hostile;
 pub(crate) mod leaks;
 pub(crate) mod process;
 pub(crate) mod scene;

@@ -29,7 +29,7 @@ impl Stub {
     }
 
     /// Starts one that answers each request, of which it is given request line and headers, with a head and a body.
-    pub(crate) fn serve<A: Fn(&str) -> (String, String) + Send + 'static>(
+    pub(crate) fn serve<B: AsRef<[u8]>, A: Fn(&str) -> (String, B) + Send + 'static>(
         answer: impl FnOnce(&str) -> A,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -53,11 +53,11 @@ impl Stub {
                 reader.read_exact(&mut vec![0; length]).unwrap();
                 let (head, body) = answer(&request);
                 seen.lock().unwrap().push(request);
-                let answer = format!(
-                    "HTTP/1.1 {head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                    body.len()
-                );
-                reader.get_mut().write_all(answer.as_bytes()).unwrap();
+                let body = body.as_ref();
+                let head =
+                    format!("HTTP/1.1 {head}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                // At once, so that a client that gives up at the length has read the head.
+                reader.get_mut().write_all(&[head.as_bytes(), body].concat()).unwrap();
             }
         });
         Self { url, heads }

@@ -1,4 +1,7 @@
-//! What a SAML assertion says (SAML 2.0 Core, 2.3 to 2.5). Pure, and strict: what could be read in two ways is refused.
+//! What a SAML assertion says (SAML 2.0 Core, 2.3 to 2.5; for the older ones [`older`]). Pure, and strict: what could be read
+//! in two ways is refused.
+
+mod older;
 
 use crate::{clock, identity::claims::Claims, secret::Secret};
 use base64::{
@@ -10,14 +13,20 @@ use roxmltree::{Document, Node, ParsingOptions};
 use std::time::SystemTime;
 use zeroize::Zeroizing;
 
-/// SAML 2.0's namespaces, of assertions and of the protocol, XML signature's, and that of the assertions before 2.0.
+/// SAML 2.0's namespaces, of assertions and of the protocol, and XML signature's.
 const SAML: &str = "urn:oasis:names:tc:SAML:2.0:assertion";
 const PROTOCOL: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
 const SIGNATURE: &str = "http://www.w3.org/2000/09/xmldsig#";
-const SAML_1: &str = "urn:oasis:names:tc:SAML:1.0:assertion";
 
 const BEARER: &str = "urn:oasis:names:tc:SAML:2.0:cm:bearer";
+
+/// How a `NameID` and attributes of AD FS name a person.
 const EMAIL: &str = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress";
+const PERSON: [&str; 3] = [
+    "http://schemas.xmlsoap.org/claims/UPN",
+    "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn",
+    "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress",
+];
 
 /// An assertion has some dozens of elements.
 const MOST_NODES: u32 = 10_000;
@@ -92,9 +101,8 @@ fn document(xml: &str) -> Result<Document<'_>, String> {
 fn find<'a, 'i>(root: Node<'a, 'i>) -> Result<Node<'a, 'i>, String> {
     let encrypted = || Err("it is encrypted, so that only its audience can read it".to_owned());
     match (root.tag_name().namespace(), root.tag_name().name()) {
-        (Some(SAML), "Assertion") => Ok(root),
+        (Some(SAML | older::SAML), "Assertion") => Ok(root),
         (Some(SAML), "EncryptedAssertion") => encrypted(),
-        (Some(SAML_1), _) => Err("it is an assertion of SAML 1.1, which no token endpoint takes".to_owned()),
         (Some(PROTOCOL), "Response") => {
             let inside: Vec<_> = root.descendants().filter(|node| is(*node, "Assertion")).collect();
             match inside[..] {
@@ -103,12 +111,13 @@ fn find<'a, 'i>(root: Node<'a, 'i>) -> Result<Node<'a, 'i>, String> {
                 _ => Err("it is a response without exactly one assertion in it".to_owned()),
             }
         }
-        _ => Err("its root is not an Assertion of SAML 2.0".to_owned()),
+        _ => Err("its root is not an Assertion".to_owned()),
     }
 }
 
+/// Whether it is SAML's element of that name. The versions do not mix: an assertion's namespace is that of all in it.
 fn is(node: Node<'_, '_>, name: &str) -> bool {
-    node.has_tag_name((SAML, name))
+    node.has_tag_name((SAML, name)) || node.has_tag_name((older::SAML, name))
 }
 
 /// Whether two elements have the same names in the same namespaces, all the way down.
@@ -123,11 +132,14 @@ fn is_same(one: Node<'_, '_>, other: Node<'_, '_>) -> bool {
 
 /// What it says, and from when on it is good.
 fn read(assertion: Node<'_, '_>) -> Result<(Claims, Option<SystemTime>), String> {
-    if assertion.attribute("Version") != Some("2.0") {
-        return Err("its Version is not 2.0".to_owned());
-    }
     if !assertion.children().any(|child| child.has_tag_name((SIGNATURE, "Signature"))) {
         return Err("it is not signed itself".to_owned());
+    }
+    if assertion.has_tag_name((older::SAML, "Assertion")) {
+        return older::read(assertion);
+    }
+    if assertion.attribute("Version") != Some("2.0") {
+        return Err("its Version is not 2.0".to_owned());
     }
     let issuer = text(one(assertion, "Issuer")?)?;
     let subject = one(assertion, "Subject")?;
@@ -140,9 +152,7 @@ fn read(assertion: Node<'_, '_>) -> Result<(Claims, Option<SystemTime>), String>
     let confirmations = subject.children().filter(|child| is(*child, "SubjectConfirmation"));
     let bearer: Vec<_> = confirmations.filter(|it| it.attribute("Method") == Some(BEARER)).collect();
     if bearer.is_empty() {
-        return Err(
-            "its subject is not confirmed to a bearer, so that nobody may hand it in for it".to_owned()
-        );
+        return Err(NOT_A_BEARERS.to_owned());
     }
     // With several, one that holds is enough, and which ones hold is for the audience to say.
     let data = match bearer[..] {
@@ -150,12 +160,30 @@ fn read(assertion: Node<'_, '_>) -> Result<(Claims, Option<SystemTime>), String>
         _ => None,
     };
     let limits = [Some(conditions), data];
-    let ends = times(&limits, "NotOnOrAfter")?;
-    let exp = ends.into_iter().min().ok_or("nothing in it says when it expires (NotOnOrAfter)")?;
-    let not_before = times(&limits, "NotBefore")?.into_iter().max();
-    let user = (name.attribute("Format") == Some(EMAIL)).then(|| sub.clone());
-    let claims = Claims { iss: issuer, sub, aud: audiences(conditions)?, exp, workspace: None, user };
-    Ok((claims, not_before))
+    let (exp, not_before) = (end(&limits)?, times(&limits, "NotBefore")?.into_iter().max());
+    let user = if name.attribute("Format") == Some(EMAIL) { Some(sub.clone()) } else { person(assertion) };
+    let aud = audiences(conditions, "AudienceRestriction")?;
+    Ok((Claims { iss: issuer, sub, aud, exp, workspace: None, user }, not_before))
+}
+
+/// Why nobody may hand it in for its subject.
+const NOT_A_BEARERS: &str = "its subject is not confirmed to a bearer, so that nobody may hand it in for it";
+
+/// The person that an attribute names. It is only shown, so that one of another form says nothing.
+fn person(assertion: Node<'_, '_>) -> Option<String> {
+    let statement = assertion.children().find(|child| is(*child, "AttributeStatement"))?;
+    let named = |name: &&str| {
+        let has_name = |node: &Node<'_, '_>| is(*node, "Attribute") && node.attribute("Name") == Some(name);
+        let attribute = statement.children().find(has_name)?;
+        text(one(attribute, "AttributeValue").ok()?).ok()
+    };
+    PERSON.iter().find_map(named)
+}
+
+/// The earliest end of all that have one.
+fn end(limits: &[Option<Node<'_, '_>>]) -> Result<SystemTime, String> {
+    let ends = times(limits, "NotOnOrAfter")?;
+    ends.into_iter().min().ok_or_else(|| "nothing in it says when it expires (NotOnOrAfter)".to_owned())
 }
 
 /// The values of a time's attribute where it is set.
@@ -164,11 +192,12 @@ fn times(elements: &[Option<Node<'_, '_>>], name: &str) -> Result<Vec<SystemTime
     values.map(|text| clock::parse_rfc3339(text).ok_or_else(|| format!("its {name} is not a time"))).collect()
 }
 
-/// All audiences. With several restrictions each of them has to hold; then only what is in all of them counts.
-fn audiences(conditions: Node<'_, '_>) -> Result<Vec<String>, String> {
+/// All audiences. With several restrictions, whose name differs by version, each of them has to hold; then only what is in all
+/// of them counts.
+fn audiences(conditions: Node<'_, '_>, restriction: &str) -> Result<Vec<String>, String> {
     let mut common: Option<Vec<String>> = None;
-    for restriction in conditions.children().filter(|child| is(*child, "AudienceRestriction")) {
-        let named = restriction.children().filter(|child| is(*child, "Audience"));
+    for restricted in conditions.children().filter(|child| is(*child, restriction)) {
+        let named = restricted.children().filter(|child| is(*child, "Audience"));
         let named = named.map(text).collect::<Result<Vec<_>, _>>()?;
         common = Some(match common {
             None => named,

@@ -98,12 +98,12 @@ fn what_is_refused() {
         (format!("<a>{}</a>", "<b/>".repeat(20_000)), "it has more elements than any assertion"),
         (good.replace("</saml:Assertion>", ""), "it is not well-formed XML, at line"),
         (format!("{good}{good}"), "it is not well-formed XML, at line"),
-        (good.replace("SAML:2.0:assertion", "SAML:1.0:assertion"), "it is an assertion of SAML 1.1"),
+        (good.replace("SAML:2.0:assertion", "SAML:1.0:assertion"), "its version is not 1.1"),
         (
             format!("<s:EncryptedAssertion xmlns:s=\"{}\"/>", "urn:oasis:names:tc:SAML:2.0:assertion"),
             "it is encrypted",
         ),
-        ("<html/>".to_owned(), "its root is not an Assertion of SAML 2.0"),
+        ("<html/>".to_owned(), "its root is not an Assertion"),
         (with("Version=\"2.0\"", "Version=\"2.1\""), "its Version is not 2.0"),
         (without("<ds:Signature ", "</ds:Signature>"), "it is not signed itself"),
         (without("<saml:Issuer>", "</saml:Issuer>"), "it has no Issuer"),
@@ -122,6 +122,18 @@ fn what_is_refused() {
         let said = wrong(&text);
         assert!(said.starts_with(why), "{said}, wanted {why}");
     }
+}
+
+#[test]
+fn the_person_whom_an_attribute_names() {
+    let format = " Format=\"urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress\"";
+    let nobody = assertion().replace(format, "");
+    assert_eq!(parse(&nobody).unwrap().claims.user, None);
+    let statement = "</saml:Conditions><saml:AttributeStatement><saml:Attribute \
+        Name=\"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn\"><saml:AttributeValue>jane@acme.example\
+        </saml:AttributeValue></saml:Attribute></saml:AttributeStatement>";
+    let user = parse(&nobody.replace("</saml:Conditions>", statement)).unwrap().claims.user;
+    assert_eq!(user.as_deref(), Some("jane@acme.example"));
 }
 
 #[test]
@@ -159,7 +171,7 @@ async fn from_a_file_or_a_command() {
         let source =
             Saml { file: source.0, argv: source.1, audience: None, deadline: Duration::from_mins(1) };
         let (subject, proof) = source.prove(&want).await.map_err(|_| "no assertion").unwrap();
-        assert_eq!((subject.source, subject.actor), ("saml", Actor::Workspace));
+        assert_eq!((subject.source, subject.actor), ("saml", Actor::User));
         assert!(matches!(proof, Proof::Saml(xml) if xml.expose() == later));
     }
     let on =

@@ -72,7 +72,14 @@ fn session(entra: &Server) -> (Session<DeviceCode>, Told, End) {
         entra.url.clone(),
         entra.client(),
     );
-    (Session { way: DeviceCode, application: Ok(application), person, held: Mutex::default() }, told, end)
+    let session = Session {
+        way: DeviceCode,
+        application: Ok(application),
+        person,
+        held: Mutex::default(),
+        turn: tokio::sync::Mutex::default(),
+    };
+    (session, told, end)
 }
 
 async fn token(session: &Session<DeviceCode>, want: &Want<'_>) -> String {
@@ -141,6 +148,32 @@ async fn a_session_that_is_revoked_asks_again_and_stays_the_same_persons() {
         let codes =
             told.lock().unwrap().iter().filter(|told| matches!(told, Prompt::DeviceCode { .. })).count();
         assert_eq!(codes, 2);
+    }
+}
+
+/// A credential that needs the person, whom nobody finds, must not hold back another one.
+#[tokio::test]
+async fn what_is_renewed_silently_does_not_wait_for_a_person() {
+    let count = AtomicUsize::new(0);
+    let entra = entra(move |grant, _| match grant {
+        "refresh_token" if count.fetch_add(1, Ordering::Relaxed) == 0 => refused("consent_required"),
+        "refresh_token" => granted("jane"),
+        _ if count.load(Ordering::Relaxed) > 0 => refused("authorization_pending"),
+        _ => granted("jane"),
+    })
+    .await;
+    let (session, _told, _end) = session(&entra);
+    token(&session, &WANT).await;
+    let waiting = session.prove(&WANT);
+    let other = async {
+        while grants(&entra).iter().filter(|grant| grant.is_empty()).count() < 2 {
+            tokio::task::yield_now().await;
+        }
+        token(&session, &WANT).await
+    };
+    tokio::select! {
+        _ = waiting => panic!("nobody has consented"),
+        token = other => assert_eq!(token, "access-of-jane"),
     }
 }
 

@@ -1,17 +1,16 @@
 //! Real certificates, made here or by OpenSSL, and the kind against a vault on loopback.
 
+mod gateway;
+
 use super::{
     super::vault::testing::{FakeVault, NEXT, VERSION},
     bundle::Bundle,
     identity::Identity,
     *,
 };
-use crate::{
-    clock::from_unix,
-    http::testing::{Clients, Reply, Server},
-    secret::Secret,
-};
+use crate::{clock::from_unix, secret::Secret};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use gateway::Gateway;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose as Extended, IsCa,
     KeyPair, KeyUsagePurpose as Usage, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
@@ -314,13 +313,12 @@ async fn a_key_that_stays_in_the_vault_is_not_asked_for() {
 async fn the_certificate_is_presented_to_a_gateway_that_asks_for_one() {
     let scene = Scene::new().await;
     scene.store(VERSION);
-    let gateway =
-        Server::start_for(Clients::Of(scene.ca.root.der().to_vec()), |_, _| Reply::json(200, "{}")).await;
+    let gateway = Gateway::start(&scene.ca.root).await;
     let probe = |path: &str| Some(Probe::new(&gateway.url, path, gateway.client()));
     let lessor = scene.lessor(probe("/orders"));
     let lease = lessor.issue().await.expect("a lease");
     lessor.probe(&lease).await.expect("accepted");
-    assert_eq!(gateway.seen().len(), 1);
+    assert_eq!(gateway.served(), 1);
 
     // Signed by somebody whom the gateway does not know.
     let stranger = Scene { fake: scene.fake, ca: Ca::new() };
@@ -329,5 +327,5 @@ async fn the_certificate_is_presented_to_a_gateway_that_asks_for_one() {
     let lease = lessor.issue().await.expect("a lease");
     let error = lessor.probe(&lease).await.expect_err("refused");
     assert!(error.class == Class::Denied && error.to_string().contains("handshake"), "{error}");
-    assert_eq!(gateway.seen().len(), 1);
+    assert_eq!(gateway.served(), 1);
 }
