@@ -303,6 +303,11 @@ impl World {
         for credential in &self.credentials {
             let stale = credential.sink.is_some_and(|end| end <= self.now);
             assert!(!stale || self.wipe_failed, "an expired value was left in the sink");
+            let stuck = self.wipe_failed || self.machine.publishes_at().is_some();
+            assert!(
+                stuck || !credential.leaving || credential.sink.is_none(),
+                "what has left is still published"
+            );
         }
         assert_eq!(self.machine.generation(), self.generation, "the generation is that of the sink");
         true

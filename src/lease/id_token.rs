@@ -66,6 +66,11 @@ impl Lessor for IdToken {
         false
     }
 
+    fn has_begun(&self) -> bool {
+        // It is only read: nothing is made that could be left behind.
+        false
+    }
+
     async fn release(&self) -> Result<Released> {
         let issued = self.issued.load(Ordering::Relaxed);
         Ok(if issued { Released::Expires } else { Released::Nothing })

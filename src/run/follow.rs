@@ -35,6 +35,7 @@ pub(super) async fn follow(
         Ok(watcher) => watcher,
         Err(error) => return wiring.watch.unwatched(&error),
     };
+    let mut told = false;
     let mut following = Following { wiring, config, told_later: Vec::new(), broken: false };
     loop {
         let topics = bell.next().await;
@@ -55,7 +56,12 @@ pub(super) async fn follow(
             // What the new configuration lives by may lie elsewhere. The old watcher goes when the new one is there.
             match watch(&following.config) {
                 Ok(new) => watcher = new,
-                Err(error) => wiring.watch.unwatched(&error),
+                // The old one goes on, and the trouble is told once.
+                Err(error) if !told => {
+                    told = true;
+                    wiring.watch.unwatched(&error);
+                }
+                Err(_) => {}
             }
         }
         for order in orders {

@@ -7,6 +7,9 @@ use std::{
     path::Path,
 };
 
+/// What the agent says of it, and what is done to the file.
+type Deed<'a> = (&'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn another_hand_is_noticed_without_anybody_asking() {
     let scene = Scene::new(&[], KEY_AND_TOKEN);
@@ -20,7 +23,7 @@ fn another_hand_is_noticed_without_anybody_asking() {
         text.lines().filter(|line| !line.starts_with("APIM_AGENT_GENERATION=")).collect::<Vec<_>>().join("\n")
     };
     let before = content();
-    let deeds: [(&str, &dyn Fn(&Path)); 4] = [
+    let deeds: [Deed<'_>; 4] = [
         ("has been removed", &|file| fs::remove_file(file).unwrap()),
         ("has got mode 0644 instead of 0600", &|file| {
             fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();

@@ -132,6 +132,11 @@ impl Lessor for VaultCertificate {
         false
     }
 
+    fn has_begun(&self) -> bool {
+        // It is only read: nothing is made that could be left behind.
+        false
+    }
+
     async fn release(&self) -> Result<Released> {
         Ok(if self.handed_out.is_any() { Released::Kept } else { Released::Nothing })
     }
