@@ -97,6 +97,10 @@ impl Stage {
             for shell in SHELLS {
                 self.assert_reads(name, shell, &text);
             }
+            for (known, path) in parse_env(&text).iter().filter(|(known, _)| known.ends_with("_FILE")) {
+                let found = fs::read_to_string(path).unwrap();
+                assert!(found.contains(MARK), "{name}: {known} names another file");
+            }
         }
         self.assert_nothing_executed(name);
     }
