@@ -407,3 +407,42 @@ fn line() -> impl Strategy<Value = String> {
         "\\PC{0,20}",
     ]
 }
+
+/// Whoever runs another server must not be handed what Entra would take for the workspace's application.
+#[test]
+fn a_token_for_entra_is_sent_to_entra_only() {
+    let broker = |lines: &str| {
+        let file = format!(
+            "{lines}\n[exchanges.broker]\nkind = \"token-exchange\"\ntoken_endpoint = \"https://sts.example/token\"\n\
+             [credentials.partner]\nkind = \"brokered\"\nexchange = \"broker\"\nenv = \"PARTNER\"\n"
+        );
+        Desk::new(Some(&file), &BASE[2..3])
+    };
+    let audience = |desk: &Desk, set: Option<&str>| {
+        let flags = set.map(|audience| Entry::flag("--set", "exchanges.broker.subject_audience", audience));
+        let flags: Vec<_> = flags.into_iter().collect();
+        desk.with(Choice::Usual(None), |inputs| config::load(&Inputs { flags: &flags, ..*inputs })).map(
+            |config| {
+                let config::Method::TokenExchange(method) = &config.exchanges["broker"].method else {
+                    panic!("a broker")
+                };
+                method.subject_audience.clone()
+            },
+        )
+    };
+    let plain = broker("");
+    let unset = audience(&plain, None).expect_err("nothing says what the broker is called");
+    assert!(render(&unset).contains("exchanges.broker.subject_audience is not set"), "{}", render(&unset));
+    assert_eq!(audience(&plain, Some("api://broker")).expect("the broker's own"), "api://broker");
+    for entras in
+        ["api://AzureADTokenExchange", "api://AzureADTokenExchangeUSGov", "API://azureadtokenexchangechina"]
+    {
+        let error = render(&audience(&plain, Some(entras)).expect_err("Entra's"));
+        assert!(error.contains("exchanges.broker would send away a token for Entra"), "{error}");
+        assert!(error.contains("api://broker"), "{error}");
+    }
+    // That of the identity counts too, whichever it is.
+    let of_identity = broker("[identity]\naudience = \"api://AzureADTokenExchange\"");
+    assert!(audience(&of_identity, None).is_err());
+    assert_eq!(audience(&of_identity, Some("api://broker")).expect("the exchange's word"), "api://broker");
+}

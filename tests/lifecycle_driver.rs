@@ -52,6 +52,7 @@ struct Fake {
     /// There is something at the service.
     exists: AtomicBool,
     releases: AtomicU32,
+    issues: AtomicU32,
 }
 
 struct Flag(Arc<AtomicBool>);
@@ -75,7 +76,7 @@ impl Lessor for Fake {
         self.exists.store(true, SeqCst);
         let now = clock::now();
         Ok(Lease {
-            value: Value::Text(Secret::new("x".to_owned())),
+            value: Value::Text(Secret::new(format!("x{}", self.issues.fetch_add(1, SeqCst)))),
             issued_at: now,
             expires_at: now + self.life.unwrap_or(LONG),
             refresh_at: None,
@@ -118,15 +119,16 @@ impl Lessor for Fake {
     }
 }
 
-/// A sink whose next wipes fail as told.
+/// A sink whose next publications and wipes fail as told. What it is asked to show is what it is given.
 #[derive(Default)]
 struct Shelf {
+    publications: VecDeque<Result<()>>,
     wipes: VecDeque<Result<()>>,
 }
 
 impl Sink for Shelf {
     fn publish(&mut self, _: &Set<'_>) -> Result<()> {
-        Ok(())
+        self.publications.pop_front().unwrap_or(Ok(()))
     }
 
     fn wipe(&mut self) -> Result<()> {
@@ -134,7 +136,11 @@ impl Sink for Shelf {
     }
 
     fn variables(&self, items: &[Item<'_>]) -> Vec<(String, Secret)> {
-        items.iter().map(|item| (item.env.to_owned(), Secret::new("x".to_owned()))).collect()
+        let text = |item: &Item<'_>| match item.value {
+            Value::Text(text) => (item.env.to_owned(), text.duplicate()),
+            Value::Files(_) => panic!("the lessors issue none"),
+        };
+        items.iter().map(text).collect()
     }
 
     fn check(&self) -> Result<()> {
@@ -495,7 +501,8 @@ async fn a_failed_wipe_is_tried_again_and_is_fatal_only_if_that_fails_too() {
     let failure = || Err(Error::new(Class::Internal, "not wiped"));
     for (wipes, fatal) in [(vec![failure()], None), (vec![failure(), failure()], Some("not wiped"))] {
         let fake = Arc::<Fake>::default();
-        let mut running = Running::start(&[&fake], Shelf { wipes: wipes.into() }, LONG, LONG);
+        let mut running =
+            Running::start(&[&fake], Shelf { wipes: wipes.into(), ..Shelf::default() }, LONG, LONG);
         running.published.recv().await.expect("published");
         running.send(Command::Stop).await;
         let (outcome, _) = running.end().await;
@@ -515,6 +522,57 @@ async fn values_expire_with_the_first_of_those_returned() {
     let left = values.expires_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let end = clock::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970") + LONG / 2;
     assert!(left.is_some_and(|left| left <= end), "the shorter of the two");
+    running.send(Command::Stop).await;
+    running.end().await;
+}
+
+/// The variables that are given out, with their values, and the generation.
+async fn given(running: &Running) -> (Vec<(String, String)>, u64) {
+    let values = running.values(false).await.await.expect("an answer").expect("values");
+    let variables = values.values.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+    (variables.collect(), values.generation)
+}
+
+/// A sink that takes the first set and then fails once.
+fn full_once() -> Shelf {
+    let full = Error::new(Class::Unavailable, "no room");
+    Shelf { publications: [Ok(()), Err(full)].into(), ..Shelf::default() }
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_is_not_given_out() {
+    let fake = Arc::<Fake>::default();
+    let mut running = Running::start(&[&fake], full_once(), LONG, LONG);
+    running.published.recv().await.expect("published");
+    running.send(Command::Refresh).await;
+    let failed = |told: &Vec<String>| told.contains(&"failed: no room".to_owned());
+    let mut seen = Vec::new();
+    while !failed(&running.told.lock().expect("whole")) {
+        seen.push(given(&running).await);
+        tokio::task::yield_now().await;
+    }
+    seen.push(given(&running).await);
+    seen.dedup();
+    let first = (vec![("E0".to_owned(), "x0".to_owned())], 1);
+    assert!(seen.iter().all(|seen| *seen == first), "the file still holds the first: {seen:?}");
+    running.published.recv().await.expect("tried again");
+    assert_eq!(given(&running).await, (vec![("E0".to_owned(), "x1".to_owned())], 2));
+    running.send(Command::Stop).await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_change_that_could_not_be_written_gives_nothing_new_and_nothing_that_ends() {
+    let fakes = [Arc::<Fake>::default(), Arc::default()];
+    let mut running = Running::start(&[&fakes[0], &fakes[1]], full_once(), LONG, LONG);
+    running.published.recv().await.expect("published");
+    let plan = Plan { kept: vec!["n1".to_owned()], removed: vec!["n0".to_owned()], ..Plan::default() };
+    let mut renamed = entry("n1", &fakes[1]);
+    renamed.about.env = "OTHER".to_owned();
+    running.send(change(plan, vec![renamed])).await;
+    assert_eq!(given(&running).await, (vec![("E1".to_owned(), "x0".to_owned())], 1));
+    running.published.recv().await.expect("tried again");
+    assert_eq!(given(&running).await, (vec![("OTHER".to_owned(), "x0".to_owned())], 2));
     running.send(Command::Stop).await;
     running.end().await;
 }

@@ -211,5 +211,8 @@ pub(super) fn ended(outcome: Outcome) -> Result<ExitCode> {
     let lines: Vec<_> = outcome.unreleased.iter().map(|(name, error)| format!("{name}: {error}")).collect();
     Err(Error::new(Class::TryAgain, "not everything could be revoked, the env file is wiped all the same")
         .why(lines.join("\n"))
-        .fix("delete the subscription at the APIM service, or let the next agent of this workspace take it over"))
+        .fix(
+            "a subscription is taken over by the next agent of this workspace, or delete it at the APIM service; \
+             a token works until it expires, unless whoever issued it ends it",
+        ))
 }

@@ -277,7 +277,9 @@ impl Watch for Timeline {
         }
         if !state.scopes.iter().any(|known| known == scope) {
             let end = until(token.expires_at, now);
-            self.full("exchange", &format!("token for {scope} in {} ms, until {end}", took.as_millis()));
+            // Some exchanges need no scope.
+            let what = if scope.is_empty() { "token".to_owned() } else { format!("token for {scope}") };
+            self.full("exchange", &format!("{what} in {} ms, until {end}", took.as_millis()));
             state.scopes.push(scope.to_owned());
         }
     }

@@ -120,7 +120,7 @@ pub const IDENTITY_KEYS: &[Key] = &[
 pub const EXCHANGE_KEYS: &[Key] = &[
     key("kind", "entra"),
     key("identity", "person"),
-    key("subject_audience", "api://AzureADTokenExchange"),
+    key("subject_audience", "api://broker"),
     key("cloud", "us-government"),
     key("tenant_id", "fabrikam.onmicrosoft.us"),
     key("client_id", "00000000-0000-0000-0000-000000000000"),

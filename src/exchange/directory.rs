@@ -5,7 +5,7 @@ use super::{
     oauth::{
         self,
         form::Form,
-        granted::{Expected, Granted},
+        granted::{Expected, Flaw, Granted},
     },
 };
 use crate::{
@@ -45,8 +45,8 @@ pub(super) async fn token(
 
 /// Entra's good answer. Error: what is wrong with it.
 pub(super) fn read(answer: &Response<Bytes>, asked_at: SystemTime) -> Result<Granted> {
-    Granted::read(answer, Expected::default(), asked_at).map_err(|why| {
-        Error::new(Class::Unavailable, "Entra's answer holds no access token")
+    Granted::read(answer, Expected::default(), asked_at).map_err(|Flaw { why, class }| {
+        Error::new(class, "Entra's answer holds no access token")
             .why(format!("{why}; {}", answer::outline(answer)))
             .fix("check entra.authority, and whether a proxy or a portal stands between")
     })

@@ -61,6 +61,13 @@ pub fn quotable(text: &str, sent: &str, max: usize) -> String {
     printable(text, max)
 }
 
+/// Whether `text` can be presented as `Authorization: Bearer …` (RFC 6750, 2.1: `b64token`). What cannot is refused where it
+/// is issued: later it would be one more header that nobody can send, or one that a gateway reads as two.
+pub fn is_bearer_token(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
+}
+
 /// What a body that makes no sense looks like from outside: status, type and length, never the body.
 pub fn outline(answer: &Response<impl AsRef<[u8]>>) -> String {
     let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -93,6 +100,16 @@ mod tests {
             assert_eq!(retry_after(&headers, now), wait.map(Duration::from_secs), "{text}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn what_can_be_a_bearer_token() {
+        for token in ["t", "eyJ.e-_.x", "a+b/c~d==", "0"] {
+            assert!(is_bearer_token(token), "{token}");
+        }
+        for token in ["", "==", "a b", "a\nb", "a\0b", "a=b", "tökén", "a\u{7f}", "a,b", "\"a\"", "a:b"] {
+            assert!(!is_bearer_token(token), "{token:?}");
+        }
     }
 
     #[test]

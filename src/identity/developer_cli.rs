@@ -12,6 +12,7 @@ use super::{
 use crate::{
     clock,
     error::{Class, Error, Result},
+    http::answer::is_bearer_token,
     secret::Secret,
 };
 use async_trait::async_trait;
@@ -118,11 +119,15 @@ impl<T: Tool> DeveloperCli<T> {
         let printed = ended
             .text(&ACCESS_TOKEN)
             .map_err(|error| explained::<T>(error, &ended.stderr(), &self.login(scope)))?;
-        let Found { token, expires_at } = T::read(printed).map_err(|why| {
+        let unusable = |why: &str| {
             Error::new(Class::Config, format!("the output of {} holds no access token", T::PROGRAM))
                 .why(why)
                 .fix(format!("bring {} up to date, and look at what it prints", T::PROGRAM))
-        })?;
+        };
+        let Found { token, expires_at } = T::read(printed).map_err(unusable)?;
+        if !is_bearer_token(token.expose()) {
+            return Err(unusable("it holds characters that no bearer token may hold"));
+        }
         let now = clock::now();
         if expires_at <= now {
             return Err(Error::new(Class::TryAgain, format!("{} gave a token that has expired", T::PROGRAM))

@@ -8,7 +8,7 @@ use crate::{
     error::{Class, Error, Result},
     http::{
         Client,
-        answer::{outline, printable, retry_after},
+        answer::{is_bearer_token, outline, printable, retry_after},
     },
     secret::Secret,
 };
@@ -124,6 +124,9 @@ impl Tokens {
         let id = Zeroizing::new(body.id_token.ok_or("it has no id_token, although openid was asked for")?);
         if access.expose().is_empty() || !body.token_type.eq_ignore_ascii_case("Bearer") {
             return Err("its access_token is empty, or its token_type is not Bearer".to_owned());
+        }
+        if !is_bearer_token(access.expose()) {
+            return Err("its access_token holds characters that no bearer token may hold".to_owned());
         }
         if !(1..=LONGEST).contains(&body.expires_in) {
             return Err("its expires_in is not a life".to_owned());

@@ -7,6 +7,7 @@ mod reconfigure;
 mod refusal;
 mod report;
 mod seat;
+mod standing;
 mod telling;
 
 use super::{
@@ -24,7 +25,8 @@ use futures_util::StreamExt;
 pub use notice::{Notice, Observer};
 pub use report::{Change, Command, Outcome, Report, Reported, Values};
 pub use seat::{Entry, View};
-use seat::{Seat, Seats, live, missing};
+use seat::{Live, Seat, Seats, live, missing};
+use standing::Standing;
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -59,6 +61,7 @@ pub struct Driver {
     config_error: Option<(SystemTime, Error)>,
     machine: Machine,
     sink: Box<dyn Sink>,
+    standing: Standing,
     observer: Box<dyn Observer>,
     /// Calls that may have an effect at the service. They are waited for at the end, within the deadline.
     flights: Flights,
@@ -96,6 +99,7 @@ impl Driver {
             config_error: None,
             machine,
             sink,
+            standing: Standing::default(),
             observer,
             flights: Flights::new(),
             probes: Flights::new(),
@@ -303,18 +307,22 @@ impl Driver {
         let live = live(&self.seats, &self.order, &self.machine, now);
         let set = Set {
             generation,
-            expires_at: live.iter().map(|(_, expires_at)| *expires_at).min(),
-            items: live.iter().map(|(item, _)| *item).collect(),
+            expires_at: live.iter().map(|one| one.expires_at).min(),
+            items: live.iter().map(Live::item).collect(),
             missing: missing(&self.seats, &self.order, &live),
         };
         match self.sink.publish(&set) {
-            Ok(()) => (Event::Published, Detail::Nothing),
+            Ok(()) => {
+                self.stands(now);
+                (Event::Published, Detail::Nothing)
+            }
             Err(error) => (Event::PublishFailed, Detail::Error(error)),
         }
     }
 
     fn wipe(&mut self) -> (Event, Detail) {
         let start = Instant::now();
+        self.standing = Standing::default();
         let result = self.sink.wipe();
         let took = start.elapsed();
         if self.stopped.is_some() {

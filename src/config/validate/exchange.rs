@@ -7,9 +7,11 @@ use super::{
         endpoint::{self, Rule},
         forms,
         keys::EXCHANGE_KEYS,
+        problem::Problem,
     },
     Check,
     credential::Outline,
+    example,
 };
 use std::collections::BTreeMap;
 
@@ -136,9 +138,7 @@ impl Check<'_> {
                 let client = self.client(&table);
                 Method::SamlBearer(SamlBearer { endpoint: endpoint?, client: client? })
             }
-            "token-exchange" => {
-                Method::TokenExchange(Box::new(self.token_exchange(&table, &identity, cloud)?))
-            }
+            "token-exchange" => Method::TokenExchange(Box::new(self.token_exchange(&table, &identity)?)),
             "on-behalf-of" => {
                 let entra = self.entra(&table, &identity, cloud);
                 let scope = self.required(
@@ -172,7 +172,7 @@ impl Check<'_> {
         })
     }
 
-    fn token_exchange(&mut self, table: &str, identity: &str, cloud: Cloud) -> Option<TokenExchange> {
+    fn token_exchange(&mut self, table: &str, identity: &str) -> Option<TokenExchange> {
         let path = |key: &str| format!("{table}.{key}");
         let endpoint = self.endpoint(&path("token_endpoint"), "token-exchange");
         let revocation = self.optional(&path("revocation_endpoint"), endpoint::read(Rule::Https));
@@ -181,7 +181,7 @@ impl Check<'_> {
         Some(TokenExchange {
             endpoint: without_slash(endpoint?),
             revocation_endpoint: revocation.map(without_slash),
-            subject_audience: self.subject_audience(identity, Some(table), cloud.audience()),
+            subject_audience: self.audience_elsewhere(identity, table)?,
             subject_token_type: self.optional(&path("subject_token_type"), forms::audience),
             requested_token_type: self.optional(&path("requested_token_type"), forms::audience),
             resource: self.or(&path("resource"), forms::words, Vec::new()),
@@ -191,8 +191,39 @@ impl Check<'_> {
         })
     }
 
-    /// What an identity's token is asked for: the exchange's own word, the identity's, or what the cloud wants.
+    /// What an identity's token is asked for at Entra: the exchange's own word, the identity's, or what the cloud wants.
     fn subject_audience(&mut self, identity: &str, table: Option<&str>, usual: &str) -> String {
+        self.said_audience(identity, table).unwrap_or_else(|| usual.to_owned())
+    }
+
+    /// What it is asked for at any other server: nothing that would be good at Entra. Whoever runs that server could else
+    /// hand the token in there, and be the workspace's application.
+    fn audience_elsewhere(&mut self, identity: &str, table: &str) -> Option<String> {
+        let path = format!("{table}.subject_audience");
+        let Some(audience) = self.said_audience(identity, Some(table)) else {
+            self.missing(&path, "it is the server's own name: a token for another one is not for its eyes");
+            return None;
+        };
+        let is_entras = Cloud::ALL.iter().any(|(_, cloud)| cloud.audience().eq_ignore_ascii_case(&audience));
+        if is_entras {
+            let origin = self.layers.get(&path).map(|entry| entry.origin.clone());
+            self.problems.push(Problem {
+                what: format!("{table} would send away a token for Entra ({audience})"),
+                allowed:
+                    "whoever runs that server could be this workspace's application with it; allowed is an \
+                          audience of the server's own"
+                        .to_owned(),
+                fix: example(origin.as_ref(), &path, "api://broker"),
+                key: path,
+                origin,
+            });
+            return None;
+        }
+        Some(audience)
+    }
+
+    /// The exchange's own word, or the identity's.
+    fn said_audience(&mut self, identity: &str, table: Option<&str>) -> Option<String> {
         let of_identity = match identity {
             DEFAULT => "identity.audience".to_owned(),
             name => format!("identities.{name}.audience"),
@@ -201,7 +232,7 @@ impl Check<'_> {
             table.and_then(|table| self.optional(&format!("{table}.subject_audience"), forms::audience));
         // Its form is looked at where the identity is.
         let set = self.layers.get(&of_identity).map(|entry| entry.text.clone());
-        own.or(set).unwrap_or_else(|| usual.to_owned())
+        own.or(set)
     }
 
     fn endpoint(&mut self, path: &str, kind: &str) -> Option<url::Url> {

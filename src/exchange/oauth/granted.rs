@@ -1,6 +1,6 @@
 //! A token endpoint's good answer, read with suspicion (RFC 6749, 5.1; RFC 8693, 2.2.1). Pure.
 
-use crate::{identity::claims, secret::Secret};
+use crate::{error::Class, http::answer::is_bearer_token, identity::claims, secret::Secret};
 use bytes::Bytes;
 use http::Response;
 use serde::Deserialize;
@@ -37,6 +37,34 @@ pub(in crate::exchange) struct Expected<'a> {
     pub(in crate::exchange) issued_token_type: Option<&'a str>,
 }
 
+/// What is wrong with an answer, without a part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::exchange) struct Flaw {
+    /// In words.
+    pub(in crate::exchange) why: &'static str,
+    /// `Unavailable` for what may come from somebody in between and pass; `Config` for a server that has issued what nobody
+    /// can use, and would do so again and again.
+    pub(in crate::exchange) class: Class,
+}
+
+impl From<&'static str> for Flaw {
+    fn from(why: &'static str) -> Self {
+        Self { why, class: Class::Unavailable }
+    }
+}
+
+impl Flaw {
+    const fn lasting(why: &'static str) -> Self {
+        Self { why, class: Class::Config }
+    }
+}
+
+const NO_BEARER: Flaw =
+    Flaw::lasting("its access_token holds characters that no bearer token may hold (RFC 6750, 2.1)");
+/// RFC 6749, A.12.
+const NO_TOKEN: Flaw =
+    Flaw::lasting("its access_token holds characters that no token may hold (RFC 6749, A.12)");
+
 /// A life of more than ten years is not one.
 const LONGEST: u64 = 10 * 366 * 24 * 3600;
 
@@ -61,38 +89,42 @@ struct Body<'a> {
 
 impl Granted {
     /// Checks the body of a 200. `asked_at` is when the request began: a life counts from before the token was issued, so
-    /// that ours never ends later. Error: what is wrong with it, without a part of it.
+    /// that ours never ends later.
     pub(in crate::exchange) fn read(
         answer: &Response<Bytes>,
         expected: Expected<'_>,
         asked_at: SystemTime,
-    ) -> Result<Self, &'static str> {
+    ) -> Result<Self, Flaw> {
         let body: Body = serde_json::from_slice(answer.body()).map_err(|_| "it is not a token answer")?;
         let bearer = body.token_type.eq_ignore_ascii_case("Bearer");
         let is_other = expected.other_than_bearer && body.token_type.eq_ignore_ascii_case("N_A");
         if !bearer && !is_other {
-            return Err(if expected.other_than_bearer {
+            let why = if expected.other_than_bearer {
                 "its token_type is neither Bearer nor N_A"
             } else {
                 "its token_type is not Bearer"
-            });
+            };
+            return Err(why.into());
         }
         if body.access_token.is_empty() {
-            return Err("its access_token is empty");
+            return Err("its access_token is empty".into());
         }
-        // RFC 6749, A.12. Whoever gets the value puts it into a header.
+        // Whoever gets the value puts it into a header. What is no bearer token is a key of any form.
+        if bearer && !is_bearer_token(&body.access_token) {
+            return Err(NO_BEARER);
+        }
         if !body.access_token.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-            return Err("its access_token holds characters that no token may hold");
+            return Err(NO_TOKEN);
         }
         if let (Some(wanted), Some(issued)) = (expected.issued_token_type, &body.issued_token_type)
             && wanted != issued
         {
-            return Err("its issued_token_type is not the requested_token_type");
+            return Err("its issued_token_type is not the requested_token_type".into());
         }
         let life = match body.expires_in.as_ref().filter(|value| !value.is_null()) {
             Some(life) => Duration::from_secs(seconds(life).ok_or("its expires_in is not a life")?),
             None if expected.unsaid_life => unsaid_life(&body.access_token, asked_at)?,
-            None => return Err("it is not a token answer"),
+            None => return Err("it is not a token answer".into()),
         };
         // A hint only: one that makes no sense is no reason to refuse the token.
         let refresh_in = body.refresh_in.as_ref().and_then(Value::as_u64).map(Duration::from_secs);
@@ -130,6 +162,10 @@ mod tests {
         Expected { other_than_bearer: true, unsaid_life: true, issued_token_type: Some("urn:wanted") };
 
     fn read(body: &Value, expected: Expected<'_>) -> Result<Granted, &'static str> {
+        read_or_flaw(body, expected).map_err(|flaw| flaw.why)
+    }
+
+    fn read_or_flaw(body: &Value, expected: Expected<'_>) -> Result<Granted, Flaw> {
         Granted::read(&Response::new(body.to_string().into()), expected, from_unix(1_000))
     }
 
@@ -195,19 +231,21 @@ mod tests {
     }
 
     #[test]
-    fn what_no_header_can_hold_is_no_token() {
-        for token in ["a\nb", "a\0b", "tökén", "a\u{7f}"] {
-            let refused = read(&with("access_token", json!(token)), ANY).err();
-            assert_eq!(
-                refused,
-                Some("its access_token holds characters that no token may hold"),
-                "{token:?}"
-            );
+    fn what_nobody_can_present_is_refused_for_good() {
+        let flaw = |token: &str, token_type: &str| {
+            let mut body = with("access_token", json!(token));
+            body["token_type"] = json!(token_type);
+            read_or_flaw(&body, ANY).err()
+        };
+        for token in ["a\nb", "a\0b", "tökén", "a\u{7f}", "a b", " a", "a\"b", "a=b", "="] {
+            assert_eq!(flaw(token, "Bearer"), Some(NO_BEARER), "{token:?}");
         }
-        assert!(
-            read(&with("access_token", json!("a'b \"$(c)\" ~")), ANY).is_ok(),
-            "the sink knows what to do with it"
-        );
+        for token in ["a\nb", "a\0b", "tökén", "a\u{7f}"] {
+            assert_eq!(flaw(token, "N_A"), Some(NO_TOKEN), "{token:?}");
+        }
+        assert_eq!(NO_BEARER.class, Class::Config);
+        assert_eq!(flaw("a'b \"$(c)\" ~", "N_A"), None, "the sink knows what to do with it");
+        assert_eq!(flaw("a-._~+/b==", "Bearer"), None);
     }
 
     proptest::proptest! {

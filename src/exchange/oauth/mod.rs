@@ -29,7 +29,7 @@ use crate::{
 use bytes::Bytes;
 use client::Identified;
 use form::Form;
-use granted::{Expected, Granted};
+use granted::{Expected, Flaw, Granted};
 use http::{Request, Response, header};
 use refusal::{Asked, Purpose};
 use url::Url;
@@ -67,9 +67,9 @@ impl Server {
     ) -> Result<Granted> {
         let asked_at = clock::now();
         let answer = self.post(&self.endpoint, form, Purpose::Token(claims), &[200]).await?;
-        Granted::read(&answer, expected, asked_at).map_err(|why| {
+        Granted::read(&answer, expected, asked_at).map_err(|Flaw { why, class }| {
             let host = &self.endpoint[..url::Position::AfterPath];
-            Error::new(Class::Unavailable, format!("the answer of {host} holds no token"))
+            Error::new(class, format!("the answer of {host} holds no token"))
                 .why(format!("{why}; {}", answer::outline(&answer)))
                 .fix("check token_endpoint and requested_token_type, and whether a proxy or a portal stands between")
         })

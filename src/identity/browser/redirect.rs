@@ -13,6 +13,8 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
     convert::Infallible,
+    io,
+    net::{Ipv4Addr, Ipv6Addr},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -28,9 +30,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How many connections are open at a time: more than a browser makes.
 const MOST: usize = 16;
 
-/// The listener.
+/// So many ports are tried until one is free at both addresses.
+const TRIES: usize = 16;
+
+/// The listeners.
 pub(super) struct Redirect {
-    listener: TcpListener,
+    v4: TcpListener,
+    /// `localhost` may be this address as well, and browsers try it first: whoever else listened there would be brought the
+    /// code. `None` where this machine has no such address.
+    v6: Option<TcpListener>,
     port: u16,
 }
 
@@ -43,19 +51,18 @@ pub(super) enum Came {
 }
 
 impl Redirect {
-    /// Listens on a port of the system's choice.
+    /// Listens on a port of the system's choice, at each address that `localhost` may stand for.
     pub(super) async fn listen() -> Result<Self> {
-        let failed = |error: std::io::Error| {
-            Error::new(
-                Class::Internal,
-                "nobody can sign in: this machine lets us listen on no port of 127.0.0.1",
-            )
-            .why(error.to_string())
-            .fix("use identity.source = \"device-code\"")
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
-        let port = listener.local_addr().map_err(failed)?.port();
-        Ok(Self { listener, port })
+        let mut taken = None;
+        for _ in 0..TRIES {
+            let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| failed(&error))?;
+            let port = v4.local_addr().map_err(|error| failed(&error))?.port();
+            match v6(port).await {
+                Ok(v6) => return Ok(Self { v4, v6, port }),
+                Err(error) => taken = Some(error),
+            }
+        }
+        Err(failed(&taken.unwrap_or_else(|| io::ErrorKind::AddrInUse.into())))
     }
 
     /// The redirect URI. Entra takes any port of `localhost`, and only of that name.
@@ -67,9 +74,19 @@ impl Redirect {
     /// this machine finds the port does not know the state.
     pub(super) async fn wait(self, state: &Secret) -> Result<Came> {
         let mut connections = FuturesUnordered::new();
+        let v6 = async || match &self.v6 {
+            Some(v6) => v6.accept().await,
+            None => std::future::pending().await,
+        };
         loop {
+            let accepted = async {
+                tokio::select! {
+                    accepted = self.v4.accept() => accepted,
+                    accepted = v6() => accepted,
+                }
+            };
             tokio::select! {
-                accepted = self.listener.accept(), if connections.len() < MOST => match accepted {
+                accepted = accepted, if connections.len() < MOST => match accepted {
                     Ok((stream, _)) => connections.push(serve(stream, state)),
                     // The connection was gone before it was taken, or there are no descriptors: that passes.
                     Err(error) => {
@@ -83,6 +100,25 @@ impl Redirect {
             }
         }
     }
+}
+
+/// The listener at `::1` with that port; none where there is no such address. Error: somebody else has it.
+async fn v6(port: u16) -> io::Result<Option<TcpListener>> {
+    match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+        // Where we may not, no other user may either.
+        Err(error) => {
+            tracing::debug!("nobody listens at ::1: {error}");
+            Ok(None)
+        }
+    }
+}
+
+fn failed(error: &io::Error) -> Error {
+    Error::new(Class::Internal, "nobody can sign in: this machine lets us listen on no port of localhost")
+        .why(error.to_string())
+        .fix("use identity.source = \"device-code\"")
 }
 
 /// Answers one request, and only then says what it brought.
@@ -169,6 +205,7 @@ fn page(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     fn state() -> Secret {
@@ -198,11 +235,41 @@ mod tests {
     }
 
     async fn get(port: u16, path: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        get_at(Ipv4Addr::LOCALHOST.into(), port, path).await
+    }
+
+    async fn get_at(address: IpAddr, port: u16, path: &str) -> String {
+        let mut stream = TcpStream::connect((address, port)).await.unwrap();
         stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         text
+    }
+
+    /// `localhost` is both addresses, and a browser tries `::1` first.
+    #[tokio::test]
+    async fn whichever_address_the_browser_takes_is_ours() {
+        let redirect = Redirect::listen().await.unwrap();
+        let port = redirect.port;
+        if redirect.v6.is_none() {
+            assert!(TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.is_err(), "this machine has ::1");
+            return;
+        }
+        let taken =
+            TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await.map(drop).map_err(|error| error.kind());
+        assert_eq!(taken, Err(io::ErrorKind::AddrInUse), "nobody else can wait for the code there");
+        let state = state();
+        let browser = get_at(Ipv6Addr::LOCALHOST.into(), port, "/?code=the-code&state=the-state");
+        let (came, page) = tokio::join!(redirect.wait(&state), browser);
+        assert!(matches!(came, Ok(Came::Code(code)) if code.expose() == "the-code"));
+        assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_somebody_has_at_the_other_address_is_not_taken() {
+        let Ok(theirs) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await else { return };
+        let port = theirs.local_addr().unwrap().port();
+        assert_eq!(v6(port).await.map(drop).map_err(|error| error.kind()), Err(io::ErrorKind::AddrInUse));
     }
 
     #[tokio::test]

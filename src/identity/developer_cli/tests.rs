@@ -55,6 +55,15 @@ async fn an_opaque_token_and_a_service_principal() {
 }
 
 #[tokio::test]
+async fn a_token_that_no_header_can_hold() {
+    let printed = json!({"accessToken": "two words", "expires_on": 9_999_999_999_u64});
+    let home = home(&format!("echo '{printed}'"));
+    let error = broken(source(home.path(), None).prove(&WANT).await);
+    assert_eq!((error.class, error.what.as_str()), (Class::Config, "the output of az holds no access token"));
+    assert!(!error.to_string().contains("two words"), "{error}");
+}
+
+#[tokio::test]
 async fn one_at_a_time() {
     // The stand-in fails where another one is under way.
     let printed = json!({"accessToken": "opaque", "expires_on": 9_999_999_999_u64});

@@ -3,7 +3,7 @@
 use crate::{
     clock,
     error::{Class, Error, Result},
-    http::answer::{outline, printable, retry_after},
+    http::answer::{is_bearer_token, outline, printable, retry_after},
     secret::Secret,
 };
 use bytes::Bytes;
@@ -42,6 +42,9 @@ impl Granted {
         let token = Secret::new(body.access_token);
         if token.expose().is_empty() {
             return Err(bad("its access_token is empty"));
+        }
+        if !is_bearer_token(token.expose()) {
+            return Err(bad("its access_token holds characters that no bearer token may hold"));
         }
         let after = |span: Option<Value>| {
             let seconds = number(span.as_ref()?)?;

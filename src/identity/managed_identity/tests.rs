@@ -198,6 +198,7 @@ fn answers_that_are_tokens() {
     for body in [
         json!({"access_token": "", "expires_in": "60"}),
         json!({"access_token": "x"}),
+        json!({"access_token": "x\ny", "expires_in": "60"}),
         json!({"access_token": "x", "expires_on": "soon"}),
         json!({"access_token": "x", "expires_on": "999"}),
         json!([]),

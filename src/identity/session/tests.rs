@@ -193,7 +193,17 @@ async fn a_fault_that_passes_asks_nobody() {
 #[tokio::test]
 async fn refusals_in_words() {
     type Case = (fn() -> Reply, Class, &'static str);
-    let cases: [Case; 5] = [
+    let cases: [Case; 6] = [
+        (
+            || {
+                let id = jwt(&json!({"iss": "i", "sub": "s", "aud": "the-client", "exp": 9_999_999_999_u64}));
+                let body =
+                    json!({"token_type": "Bearer", "access_token": "x\ny", "expires_in": 9, "id_token": id});
+                Reply::json(200, &body.to_string())
+            },
+            Class::Denied,
+            "the sign-in was declined",
+        ),
         (|| refused("authorization_declined"), Class::Denied, "the sign-in was declined"),
         (|| refused("expired_token"), Class::TryAgain, "nobody entered the code in time"),
         (

@@ -1,10 +1,6 @@
 //! What others ask of the driver, and its answers.
 
-use super::{
-    Command, Driver, Notice, Report, Reported, Values,
-    refusal::combine,
-    seat::{Seat, live},
-};
+use super::{Command, Driver, Notice, Report, Reported, Values, refusal::combine, seat::Seat};
 use crate::{
     error::{Error, Result},
     lifecycle::machine::{Event, Index, Phase, Slot},
@@ -139,17 +135,6 @@ impl Driver {
             gateway: self.gateway.clone(),
             sink_error: self.sink_error.clone(),
             config_error: self.config_error.clone(),
-        }
-    }
-
-    fn values(&self) -> Values {
-        let live = live(&self.seats, &self.order, &self.machine, self.now());
-        let items: Vec<_> = live.iter().map(|(item, _)| *item).collect();
-        Values {
-            gateway: self.gateway.clone(),
-            generation: self.machine.generation(),
-            expires_at: live.iter().map(|(_, expires_at)| *expires_at).min(),
-            values: self.sink.variables(&items),
         }
     }
 }

@@ -96,23 +96,33 @@ pub(super) fn live<'a>(
     order: &[Index],
     machine: &Machine,
     now: SystemTime,
-) -> Vec<(Item<'a>, SystemTime)> {
-    let items = order.iter().filter_map(|index| {
+) -> Vec<Live<'a>> {
+    let live = order.iter().filter_map(|index| {
         let seat = seats.get(index)?;
-        let about = &seat.entry.about;
-        let item = Item { name: &about.name, env: &about.env, value: &seat.current.as_deref()?.value };
-        Some((item, machine.slots()[*index].current()?.expires_at))
+        let lease = seat.current.as_ref()?;
+        let expires_at = machine.slots()[*index].current()?.expires_at;
+        Some(Live { index: *index, seat, lease, expires_at })
     });
-    items.filter(|(_, expires_at)| *expires_at > now).collect()
+    live.filter(|one| one.expires_at > now).collect()
+}
+
+/// A current value that has not expired.
+pub(super) struct Live<'a> {
+    pub(super) index: Index,
+    pub(super) seat: &'a Seat,
+    pub(super) lease: &'a Arc<Lease>,
+    pub(super) expires_at: SystemTime,
+}
+
+impl<'a> Live<'a> {
+    pub(super) fn item(&self) -> Item<'a> {
+        let about = &self.seat.entry.about;
+        Item { name: &about.name, env: &about.env, value: &self.lease.value }
+    }
 }
 
 /// The variables of those that have none.
-pub(super) fn missing<'a>(
-    seats: &'a Seats,
-    order: &[Index],
-    live: &[(Item<'_>, SystemTime)],
-) -> Vec<&'a str> {
-    let wanted = order.iter().filter_map(|index| seats.get(index)).map(|seat| &seat.entry.about);
-    let is_there = |about: &&AboutCredential| live.iter().any(|(item, _)| item.name == about.name);
-    wanted.filter(|about| !is_there(about)).map(|about| about.env.as_str()).collect()
+pub(super) fn missing<'a>(seats: &'a Seats, order: &[Index], live: &[Live<'_>]) -> Vec<&'a str> {
+    let without = order.iter().filter(|index| !live.iter().any(|one| one.index == **index));
+    without.filter_map(|index| seats.get(index)).map(|seat| seat.entry.about.env.as_str()).collect()
 }
