@@ -33,8 +33,8 @@ use wiring::{Wiring, further_gateways, gateway};
 
 /// Watches an agent's life. Called on its only thread, so it must not wait.
 pub trait Watch: Send + Sync {
-    /// An access token was issued for `scope`.
-    fn exchanged(&self, scope: &str, token: &AccessToken, took: Duration);
+    /// An access token was issued for `scope`, where one was asked for.
+    fn exchanged(&self, scope: Option<&str>, token: &AccessToken, took: Duration);
     /// The driver did something; `view` shows the state after it.
     fn notice(&self, notice: &Notice<'_>, view: &View<'_>);
     /// Changes of files are not noticed by themselves.

@@ -33,6 +33,20 @@ fn global_flags_stand_before_and_after_the_command() {
 }
 
 #[test]
+fn the_emulator_alone_takes_no_settings() {
+    let emulator = args::command();
+    let global = |argument: &&clap::Arg| argument.is_global_set() && argument.get_id() != "log";
+    let names: Vec<_> = emulator.get_arguments().filter(global).filter_map(clap::Arg::get_long).collect();
+    assert_eq!(names.len(), 5);
+    for name in names {
+        let text = refused(&format!("emulator --{name} a=b"));
+        assert!(text.contains(&format!("--{name} has no effect on the emulator alone")), "{text}");
+        parse(&format!("run --emulator --{name} a=b")).expect(name);
+    }
+    parse("emulator --log info").expect("valid");
+}
+
+#[test]
 fn settings_come_in_the_order_in_which_they_win() {
     let args = parse("run --ca-file ca.pem --set ca_file=x --set gateway.url=https://h/?a=b").expect("valid");
     let settings: Vec<String> = args

@@ -46,11 +46,12 @@ fn report(machine: Machine) -> Report {
         scope: "/products/p".to_owned(),
         env: "PARTNER_KEY".to_owned(),
         required: true,
+        call: None,
     };
     Report {
         machine,
         gateway: "https://contoso.azure-api.net".to_owned(),
-        credentials: vec![Reported { index: 0, about, identity: None, error: None }],
+        credentials: vec![Reported { index: 0, about, variables: Vec::new(), identity: None, error: None }],
         sink_error: None,
         config_error: None,
     }

@@ -197,6 +197,7 @@ fn entry(name: &str, fake: &Arc<Fake>) -> Entry {
             scope: "s".to_owned(),
             env: name.to_uppercase().replace('N', "E"),
             required: !fake.is_optional,
+            call: None,
         },
         identities: vec!["default".to_owned()],
         seen: Seen::default(),

@@ -62,3 +62,14 @@ fn without_a_file_nothing_is_said_to_be_wiped() {
     assert_eq!(status.code(), Some(0), "{text}");
     assert!(!text.contains("\nwiped ") && !text.contains("under way"), "{text}");
 }
+
+/// While something is missing, a change is one line and not the whole table again.
+#[test]
+fn the_table_is_shown_once_while_something_is_missing() {
+    let (agent, _home, _runtime_dir) = start(&["--key-delay", "10m", "--access-token-life", "4s"]);
+    agent.wait_for("generation 3 published: APIM_ACCESS_TOKEN until ");
+    agent.signal(Signal::SIGINT);
+    let (_, text) = agent.finish();
+    assert_eq!(text.matches("\ncredential ").count(), 1, "{text}");
+    assert!(text.contains("; without APIM_SUBSCRIPTION_KEY\n"), "{text}");
+}

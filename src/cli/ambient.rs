@@ -7,9 +7,21 @@ use crate::{
     identity::select::Lookup,
 };
 use std::{
+    env::VarError,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// The value of a variable, if it has one that can be used. Of one that cannot, somebody has to hear: without it the agent
+/// may go another way, such as past a proxy.
+fn text(name: &str, read: Result<String, VarError>) -> Option<String> {
+    read.inspect_err(|error| {
+        if let VarError::NotUnicode(_) = error {
+            tracing::warn!("the variable {name} is not UTF-8 and counts as not set");
+        }
+    })
+    .ok()
+}
 
 /// What surrounds the process, read once.
 pub struct Ambient {
@@ -31,7 +43,7 @@ impl Ambient {
         let host_name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         Ok(Self {
             env: std::env::vars_os().collect(),
-            lookup: Arc::new(|name| std::env::var(name).ok()),
+            lookup: Arc::new(|name| text(name, std::env::var(name))),
             folder,
             host_name: host_name.unwrap_or_else(|| "localhost".to_owned()),
         })

@@ -79,6 +79,18 @@ impl Global {
         sets.chain(named).collect()
     }
 
+    /// The first flag given that says something about the configuration.
+    fn first_setting(&self) -> Option<&'static str> {
+        let given = [
+            (self.config.is_some(), "--config"),
+            (self.workspace.is_some(), "--workspace"),
+            (self.runtime_dir.is_some(), "--runtime-dir"),
+            (self.ca_file.is_some(), "--ca-file"),
+            (!self.set.is_empty(), "--set"),
+        ];
+        given.into_iter().find_map(|(given, name)| given.then_some(name))
+    }
+
     /// Which file to read.
     pub fn file(&self) -> Choice<'_> {
         Choice::Usual(self.config.as_deref().map(Path::new))
@@ -219,6 +231,13 @@ where
     if args.global.set.iter().any(|text| text.find('=').is_none_or(|at| at == 0)) {
         let text = "--set wants KEY=VALUE, such as --set gateway.url=https://contoso.azure-api.net";
         return Err(command().error(ErrorKind::InvalidValue, text));
+    }
+    if let (Command::Emulator(_), Some(flag)) = (&args.command, args.global.first_setting()) {
+        let text = format!(
+            "{flag} has no effect on the emulator alone, which reads no configuration\n\nto run the agent on one of its own: \
+             apim-agent run --emulator {flag} …"
+        );
+        return Err(command().error(ErrorKind::ArgumentConflict, text));
     }
     // `requires` cannot say it: the same options stand alone in `apim-agent emulator`.
     if let Command::Run(run) = &args.command

@@ -30,6 +30,7 @@ pub fn run(options: Options, ready_file: Option<PathBuf>) -> Result<()> {
 pub(super) async fn start(options: Options, ready_file: Option<&Path>) -> Result<Emulator> {
     if let Some(path) = ready_file {
         clear(path)?;
+        try_to_write(path)?;
     }
     let started = tokio::task::spawn_blocking(|| Emulator::start(options)).await;
     started
@@ -80,6 +81,20 @@ fn clear(path: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a ready file can be made there: found out now, and not when there is something to wipe and revoke. It is done
+/// beside the file's own name, for which others may be waiting.
+fn try_to_write(path: &Path) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.try", std::process::id()));
+    let beside = path.with_file_name(name);
+    let tried = fs::OpenOptions::new().write(true).create_new(true).open(&beside);
+    tried.and_then(|_| fs::remove_file(&beside)).map_err(|error| {
+        Error::new(Class::Config, format!("cannot write the ready file {}", path.display()))
+            .why(error.to_string())
+            .fix("name a file in a folder that exists and that you may write to")
+    })
 }
 
 fn remove(path: &Path) {

@@ -147,7 +147,7 @@ async fn foreground(
     let directory = run::directory(config, ambient.xdg_runtime_dir().as_deref())?;
     let leftovers = directory.leftovers().to_vec();
     let agent = Agent::assemble(config, ambient.lookup(), directory, |about| {
-        let detail = Detail::Full { probe: config.gateway().probe.clone(), ca_file: config.ca_file.clone() };
+        let detail = Detail::Full { ca_file: config.ca_file.clone() };
         let timeline = Timeline::new(about.clone(), detail, started);
         timeline.begin(&leftovers, swap_in_use().as_deref());
         Arc::new(timeline)

@@ -1,5 +1,7 @@
 //! What `run` tells whoever watches: a short, calm timeline. Never a secret.
 
+mod usage;
+
 use super::outlet;
 use crate::{
     clock,
@@ -20,7 +22,7 @@ use crate::{
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -29,9 +31,7 @@ use std::{
 pub(super) enum Detail {
     /// Everything, to standard output: `run` in the foreground.
     Full {
-        /// The path that the lines for another shell call.
-        probe: Option<String>,
-        /// What that call has to trust.
+        /// What the calls in the lines for another shell have to trust.
         ca_file: Option<PathBuf>,
     },
     /// Only what goes wrong, to standard error: `exec`, whose standard output belongs to the child.
@@ -50,8 +50,10 @@ pub(super) struct Timeline {
 struct State {
     /// The identities that were shown.
     identities: Vec<Identity>,
-    /// Scopes whose exchange was shown.
-    scopes: Vec<String>,
+    /// Scopes whose exchange was shown; `None` where none was asked for.
+    scopes: Vec<Option<String>>,
+    /// Whether the table of credentials was shown.
+    listed: bool,
     /// Whether the lines on how to use it were shown.
     explained: bool,
     /// The last failure that was told of, by credential.
@@ -121,8 +123,10 @@ impl Timeline {
         state.told.extend(leaving);
         // What is published anew is over its trouble; the others may still be in theirs.
         state.troubles.retain(|(whose, _)| whose.is_some_and(|index| ends.get(&index) == told.get(&index)));
-        let Detail::Full { probe, ca_file } = &self.detail else { return };
-        if state.explained {
+        let Detail::Full { ca_file } = &self.detail else { return };
+        let ready = view.machine.is_ready();
+        // All of it once, and once more when it is enough to begin with.
+        if state.explained || (state.listed && !ready) {
             let changed = view.credentials().filter(|(index, _)| ends.get(index) != told.get(index));
             let changed = changed.filter_map(|(index, about)| {
                 Some(format!("{} until {}", about.env, until(*ends.get(&index)?, now)))
@@ -136,9 +140,7 @@ impl Timeline {
             );
             return;
         }
-        let ready = view.machine.is_ready();
-        // What is missing is worth a second look when it is there.
-        state.explained = ready;
+        (state.listed, state.explained) = (true, ready);
         self.credentials(view, now);
         let took = now.duration_since(self.started).unwrap_or_default();
         let missing = match (complete, ready) {
@@ -155,8 +157,8 @@ impl Timeline {
             ),
         );
         if ready {
-            let credentials = view.credentials().map(|(_, about)| about);
-            self.say(&usage(&self.about.env_file, credentials, probe.as_deref(), ca_file.as_deref()));
+            let credentials = view.credentials().map(|(index, about)| (about, view.variables(index)));
+            self.say(&usage::lines(&self.about.env_file, credentials, ca_file.as_deref()));
         }
     }
 
@@ -194,11 +196,13 @@ impl Timeline {
         if plan.gateways {
             told.push("another gateway URL".to_owned());
         }
-        if was_broken && told.is_empty() {
-            told.push("in order again, and as before".to_owned());
-        }
         if !plan.later.is_empty() {
             told.push(format!("{} takes effect at the next start", plan.later.join(", ")));
+        }
+        if told.is_empty() {
+            // What was to wait for the next start has been taken back, if nothing was broken.
+            let again = if was_broken { "in order again, and as before" } else { "as it was at the start" };
+            told.push(again.to_owned());
         }
         self.full(&clock_time(clock::now()), &format!("configuration: {}", told.join("; ")));
     }
@@ -265,7 +269,7 @@ impl Watch for Timeline {
         self.say(&prompted(prompt, clock::now()));
     }
 
-    fn exchanged(&self, scope: &str, token: &AccessToken, took: Duration) {
+    fn exchanged(&self, scope: Option<&str>, token: &AccessToken, took: Duration) {
         let now = clock::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let identity = Identity::from(&token.subject);
@@ -275,12 +279,11 @@ impl Watch for Timeline {
             self.full("", &format!("issued by {issuer}, until {}", until(token.subject.claims.exp, now)));
             state.identities.push(identity);
         }
-        if !state.scopes.iter().any(|known| known == scope) {
+        if !state.scopes.iter().any(|known| known.as_deref() == scope) {
             let end = until(token.expires_at, now);
-            // Some exchanges need no scope.
-            let what = if scope.is_empty() { "token".to_owned() } else { format!("token for {scope}") };
+            let what = scope.map_or("token".to_owned(), |scope| format!("token for {scope}"));
             self.full("exchange", &format!("{what} in {} ms, until {end}", took.as_millis()));
-            state.scopes.push(scope.to_owned());
+            state.scopes.push(scope.map(str::to_owned));
         }
     }
 
@@ -349,49 +352,6 @@ fn prompted(prompt: &Prompt, now: SystemTime) -> String {
         Prompt::Done { user: None } => return format!("{:<10} done", "signed in"),
     };
     format!("{:<10} {text}", "sign in")
-}
-
-/// The lines that use the published set in another shell.
-fn usage<'a>(
-    env_file: &str,
-    credentials: impl Iterator<Item = &'a AboutCredential>,
-    probe: Option<&str>,
-    ca_file: Option<&Path>,
-) -> String {
-    let mut text = format!("\nIn another shell:\n  . {}\n", quoted(env_file));
-    if let Some(path) = probe {
-        let ca = ca_file
-            .map_or(String::new(), |file| format!("--cacert {} ", quoted(&file.display().to_string())));
-        for credential in credentials {
-            let env = &credential.env;
-            let header = match credential.kind {
-                Kind::SubscriptionKey | Kind::Brokered => "Ocp-Apim-Subscription-Key: ",
-                Kind::AccessToken | Kind::IdToken => "Authorization: Bearer ",
-                Kind::VaultCertificate => {
-                    let files = format!("--cert \"${env}_CRT_FILE\" --key \"${env}_KEY_FILE\"");
-                    let _ = writeln!(text, "  curl {ca}{files} \"$APIM_GATEWAY_URL{path}\"");
-                    continue;
-                }
-                Kind::VaultSecret => continue,
-            };
-            // Through a pipe: every user of the machine can read the arguments of a process, and `printf` is none.
-            let _ = writeln!(
-                text,
-                "  printf '{header}%s' \"${env}\" | curl {ca}-H @- \"$APIM_GATEWAY_URL{path}\""
-            );
-        }
-    }
-    text.push_str("\nCtrl-C wipes the file and revokes what can be revoked.");
-    text
-}
-
-/// As a POSIX shell reads it back: bare where that is safe.
-fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@,".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// `23:59:10Z (in 60 min)`.

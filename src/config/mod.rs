@@ -107,7 +107,11 @@ fn folders<'a>(file: Option<&'a file::Text>, inputs: &Inputs<'a>) -> validate::F
 
 fn resolve(file: Option<&file::Text>, inputs: &Inputs<'_>) -> layers::Layers {
     let document = file.map(|file| document::parse(&file.name, &file.text)).unwrap_or_default();
-    layers::Layers::resolve(document, inputs.env, inputs.flags, inputs.host_name)
+    let env = match inputs.file {
+        Choice::Usual(_) => inputs.env,
+        Choice::Nothing => &inputs.env.without_entries_but(inputs.flags),
+    };
+    layers::Layers::resolve(document, env, inputs.flags, inputs.host_name)
 }
 
 /// Where a running agent is to be found.

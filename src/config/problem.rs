@@ -80,7 +80,7 @@ pub fn report(mut problems: Vec<Problem>) -> Error {
         .collect();
     Error::new(Class::Config, format!("the configuration has {} problems", problems.len()))
         .why(list.concat())
-        .fix("correct them all; nothing was started")
+        .fix("correct them all")
 }
 
 /// An example of setting `path` to `value`, in the way in which it was set.

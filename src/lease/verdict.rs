@@ -104,8 +104,8 @@ pub fn judge(presented: Presented, url: &str, answer: &Answer<'_>) -> Result<()>
         (Presented::Token, 401) => fail(
             Class::Denied,
             "the gateway refuses the token",
-            "compare the credential's scope with the audiences, issuers and claims that the API's policy \
-             (validate-azure-ad-token or validate-jwt) allows",
+            "compare the credential's scope, or an id token's audience, with the audiences, issuers and claims that the \
+             API's policy (validate-azure-ad-token or validate-jwt) allows",
         ),
         // A gateway that never asked for a certificate says that there was none.
         (Presented::Certificate, 401) if says("missing") => fail(

@@ -43,6 +43,17 @@ pub struct AboutCredential {
     pub env: String,
     /// Whether the agent is ready only with it.
     pub required: bool,
+    /// Where it is tried, if anywhere.
+    pub call: Option<Call>,
+}
+
+/// A request that wants the credential, as a shell that has read the env file writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The variable with the URL of the gateway that the credential is for.
+    pub gateway: String,
+    /// The probe's path there.
+    pub path: String,
 }
 
 /// The state of an agent. Times are RFC 3339 in UTC; what is not known or does not apply is `null`.
@@ -104,6 +115,9 @@ pub struct Credential {
     pub scope: String,
     /// The variable.
     pub env: String,
+    /// The variables that its current value is published as: that one, or those that name files. Empty without a value.
+    #[serde(default)]
+    pub variables: Vec<String>,
     /// Whether the agent is ready only with it.
     #[serde(default = "always")]
     pub required: bool,
@@ -221,6 +235,7 @@ fn credential(reported: &Reported, slot: &Slot, phase: Phase) -> Credential {
         kind: about.kind,
         scope: about.scope.clone(),
         env: about.env.clone(),
+        variables: reported.variables.clone(),
         required: about.required,
         identity: reported.identity.clone(),
         state: state(slot, phase),

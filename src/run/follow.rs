@@ -3,7 +3,7 @@
 use super::wiring::{Wiring, further_gateways, gateway};
 use crate::{
     config::{Config, Source},
-    error::{Error, Result},
+    error::{Class, Error, Result},
     lifecycle::{
         change::{applicable, compare},
         driver::{Change, Command},
@@ -100,7 +100,8 @@ impl Following<'_> {
             }
             Err(error) => {
                 self.broken = true;
-                Some(Command::Misconfigured(told(error)))
+                let gone = reload.file.as_deref().filter(|file| !file.exists());
+                Some(Command::Misconfigured(told(gone.map_or(error, removed))))
             }
         }
     }
@@ -118,9 +119,16 @@ impl Following<'_> {
     }
 }
 
+/// What is missing then only follows from that.
+fn removed(file: &Path) -> Error {
+    Error::new(Class::Config, format!("{} does not exist any more", file.display()))
+        .fix("put it back, or stop the agent if it is not wanted any more")
+}
+
 /// The same, as the failure of a change.
 fn told(error: Error) -> Error {
-    let why = error.why.as_ref().map_or_else(String::new, |why| format!("\n{why}"));
+    let why =
+        error.why.as_ref().map_or_else(String::new, |why| format!("\n{}", why.trim_start_matches('\n')));
     Error {
         what: "the changed configuration is not applied, the one before stays in force".to_owned(),
         why: Some(format!("{}{why}", error.what)),

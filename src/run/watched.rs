@@ -46,7 +46,7 @@ impl Exchange for Watched {
         let start = clock::now();
         let token = self.inner.exchange(scope).await?;
         let took = clock::now().duration_since(start).unwrap_or_default();
-        self.watch.exchanged(scope.unwrap_or_default(), &token, took);
+        self.watch.exchanged(scope, &token, took);
         Ok(token)
     }
 

@@ -5,7 +5,7 @@ use super::{
     watched::{Known, Watched},
 };
 use crate::{
-    config::{Config, DEFAULT},
+    config::{Config, Credential, DEFAULT},
     error::{Class, Error, Result},
     exchange::{self, Exchange, Identities},
     http::{self, Client},
@@ -18,7 +18,7 @@ use crate::{
     lifecycle::{
         change::identities,
         driver::Entry,
-        status::{AboutCredential, Seen},
+        status::{AboutCredential, Call, Seen},
     },
     sink::env_file,
 };
@@ -74,6 +74,7 @@ impl Wiring {
                     scope: credential.target.to_string(),
                     env: credential.env.clone(),
                     required: credential.required,
+                    call: call(credential),
                 },
                 seen: identities.first().and_then(|name| seen.get(*name)).cloned().unwrap_or_default(),
                 identities: identities.into_iter().map(str::to_owned).collect(),
@@ -83,6 +84,15 @@ impl Wiring {
         });
         Ok(entries.collect())
     }
+}
+
+/// Where it is tried, by the variable that is published for its gateway.
+fn call(credential: &Credential) -> Option<Call> {
+    let gateway = match credential.gateway.as_str() {
+        DEFAULT => env_file::GATEWAY_URL.to_owned(),
+        name => env_file::gateway_variable(name),
+    };
+    credential.probe.clone().map(|path| Call { gateway, path })
 }
 
 /// The URL that is published as the gateway's.

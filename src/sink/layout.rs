@@ -39,6 +39,15 @@ pub fn lay_out<'a>(folder: &Path, items: &[Item<'a>]) -> Layout<'a> {
     layout
 }
 
+/// The names of the variables that `value` comes to, for a credential of the variable `env`.
+pub fn names(env: &str, value: &Value) -> Vec<String> {
+    match value {
+        Value::Text(text) if env_file::check_value(env, text.expose()).is_ok() => vec![env.to_owned()],
+        Value::Text(_) => vec![file_variable(env, None)],
+        Value::Files(parts) => parts.iter().map(|part| file_variable(env, Some(part.extension))).collect(),
+    }
+}
+
 impl<'a> Layout<'a> {
     fn file(
         &mut self,
@@ -80,6 +89,8 @@ mod tests {
                 ("THREE_KEY_FILE", "/run/x/three.key"),
             ]
         );
+        let named: Vec<_> = items.iter().flat_map(|item| super::names(item.env, item.value)).collect();
+        assert_eq!(named, variables.iter().map(|(name, _)| *name).collect::<Vec<_>>());
         let files: Vec<_> = layout.files.iter().map(|(name, text)| (name.as_str(), text.expose())).collect();
         assert_eq!(files, [("two.value", "a b"), ("three.crt", "C"), ("three.key", "K")]);
     }

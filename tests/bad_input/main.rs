@@ -7,6 +7,7 @@ mod support;
 
 mod arm;
 mod configuration;
+mod emulator;
 mod entra;
 mod identity;
 mod runtime_dir;

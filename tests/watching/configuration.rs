@@ -1,6 +1,6 @@
 //! The configuration is changed under an agent that runs.
 
-use super::support::{KEY_AND_TOKEN, process::Process, scene::Scene};
+use super::support::{KEY_AND_TOKEN, bare, process::Process, scene::Scene};
 use serde_json::json;
 
 const OTHER: &str = r#"
@@ -124,7 +124,10 @@ fn a_broken_file_leaves_the_one_before_in_force() {
     assert!(status["config_error"]["why"].as_str().unwrap().contains("acess-token"), "{status}");
     assert_eq!((&status["ready"], &status["generation"]), (&json!(true), &json!(1)), "{status}");
     let (_, text) = scene.run(&[], &["status"]);
-    assert!(text.contains("the configuration before the last change is in force"), "{text}");
+    assert!(
+        text.contains("\n  the changed configuration is not applied, the one before stays in force, "),
+        "{text}"
+    );
     edit(
         &scene,
         &agent,
@@ -159,4 +162,25 @@ fn on_an_emulator_of_its_own_too() {
     agent.wait_for("OTHER_TOKEN until ");
     assert_eq!(scene.end(agent).0, 0);
     scene.assert_clean();
+}
+
+/// What its absence would mean for the settings is beside the point.
+#[test]
+fn a_file_that_was_found_and_is_gone_is_missed_by_name() {
+    let scene = Scene::new(&[], KEY_AND_TOKEN);
+    let home = scene.workspace.home.path();
+    let mut command = bare(home);
+    command.env("XDG_RUNTIME_DIR", scene.workspace.runtime_dir.path()).current_dir(home);
+    let agent = Process::start(command.args(["--workspace", "found", "run"]));
+    agent.wait_for("\npublished ");
+    let file = home.join("apim-agent.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    agent.wait_for("apim-agent.toml does not exist any more\n           fix  put it back");
+    // A setting for the next start that is taken back is told of as well.
+    std::fs::write(&file, format!("request_timeout = \"9s\"\n{text}")).unwrap();
+    agent.wait_for("configuration: request_timeout takes effect at the next start\n");
+    std::fs::write(&file, text).unwrap();
+    agent.wait_for("configuration: as it was at the start\n");
+    assert_eq!(scene.end(agent).0, 0);
 }

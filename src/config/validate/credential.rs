@@ -169,6 +169,9 @@ impl Check<'_> {
     fn fits(&mut self, outline: &Outline, kind: Kind, exchanges: &BTreeMap<String, Exchange>) {
         let Some(name) = &outline.exchange else { return };
         let path = format!("credentials.{}.exchange", outline.name);
+        if self.problems.iter().any(|problem| problem.key == path) {
+            return;
+        }
         let exchange = exchanges.get(name);
         let allowed = match (kind, exchange.map(|exchange| &exchange.method)) {
             (Kind::Brokered, Some(Method::TokenExchange(_))) => return,

@@ -125,6 +125,7 @@ impl Driver {
             Some(Reported {
                 index,
                 about: seat.entry.about.clone(),
+                variables: seat.variables(),
                 identity: seat.entry.seen.get(),
                 error: seat.error.clone(),
             })

@@ -78,6 +78,8 @@ pub struct Reported {
     pub index: Index,
     /// What it is.
     pub about: AboutCredential,
+    /// The variables that its current value is published as.
+    pub variables: Vec<String>,
     /// As whom its identity was last proved.
     pub identity: Option<Identity>,
     /// Its last error, while it lasts, and when it happened.

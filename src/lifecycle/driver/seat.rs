@@ -7,7 +7,7 @@ use super::super::{
 use crate::{
     error::Error,
     lease::{Lease, Lessor, Released},
-    sink::Item,
+    sink::{Item, layout},
 };
 use futures_util::stream::AbortHandle;
 use std::{
@@ -56,6 +56,12 @@ impl Seat {
         Self { entry, serial, current: None, pending: None, error: None, released: None, issuing: None }
     }
 
+    /// The variables that the current value is published as.
+    pub(super) fn variables(&self) -> Vec<String> {
+        let current = self.current.as_deref();
+        current.map(|lease| layout::names(&self.entry.about.env, &lease.value)).unwrap_or_default()
+    }
+
     /// Forgets the values. An issue that cannot have created anything yet is given up; another one is waited for.
     pub(super) fn vacate(&mut self) {
         (self.current, self.pending, self.error) = (None, None, None);
@@ -82,6 +88,11 @@ impl View<'_> {
     /// What that credential is. `None` when it has gone.
     pub fn about(&self, index: Index) -> Option<&AboutCredential> {
         self.seats.get(&index).map(|seat| &seat.entry.about)
+    }
+
+    /// The variables that its current value is published as.
+    pub fn variables(&self, index: Index) -> Vec<String> {
+        self.seats.get(&index).map(Seat::variables).unwrap_or_default()
     }
 
     /// The credentials that are wanted, in the configuration's order.

@@ -28,7 +28,9 @@ fn credentials(names: &[&str]) -> Vec<Reported> {
             scope: "/products/p".to_owned(),
             env: name.to_uppercase(),
             required: index == 0,
+            call: None,
         },
+        variables: Vec::new(),
         identity: None,
         error: None,
     };
@@ -166,15 +168,26 @@ fn the_text_is_calm() {
                  agent     process 123, started 3 s ago (2026-11-24T00:00:00Z)\n  \
                  gateway   https://contoso.azure-api.net\n  \
                  env file  /run/apim-agent/w/env\n  \
-                 expires   in 60 min (2026-11-24T01:00:00Z)\n    \
-                 ARM throttles (1 s ago (2026-11-24T00:00:02Z))\n      \
-                 why  429\n           TooManyRequests\n      fix  wait\n\n  \
+                 expires   in 60 min (2026-11-24T01:00:00Z)\n  \
+                 ARM throttles, 1 s ago (2026-11-24T00:00:02Z)\n    \
+                 why  429\n         TooManyRequests\n    fix  wait\n\n  \
                  orders   ORDERS   subscription-key for /products/p\n    \
                  by ona (workspace) org:acme/environment:7\n    \
                  failing; tried again in 5 s (2026-11-24T00:00:08Z); failed once\n    \
-                 ARM throttles (2 s ago (2026-11-24T00:00:01Z))\n";
+                 ARM throttles, 2 s ago (2026-11-24T00:00:01Z)\n";
     assert!(text.starts_with(start), "{text}");
     assert!(text.ends_with("\n  next: try orders again in 5 s (2026-11-24T00:00:08Z)\n"), "{text}");
+}
+
+#[test]
+fn what_is_in_files_says_in_which() {
+    let mut report = report(&machine(1));
+    report.credentials[0].variables = vec!["ORDERS_CRT_FILE".to_owned(), "ORDERS_KEY_FILE".to_owned()];
+    let status = Status::new(&about(), &report);
+    let text = render(&status, at(1));
+    assert!(text.contains("\n    in files: ORDERS_CRT_FILE, ORDERS_KEY_FILE\n"), "{text}");
+    report.credentials[0].variables = vec!["ORDERS".to_owned()];
+    assert!(!render(&Status::new(&about(), &report), at(1)).contains("in files"));
 }
 
 #[test]
@@ -186,6 +199,7 @@ fn what_an_older_agent_says_is_understood() {
         let credential = credential.as_object_mut().expect("an object");
         credential.remove("required");
         credential.remove("identity");
+        credential.remove("variables");
     }
     let status: Status = serde_json::from_value(json).expect("reads");
     assert!(status.credentials.iter().all(|credential| credential.required));

@@ -33,11 +33,10 @@ fn write_out(text: &mut String, status: &Status, now: SystemTime) -> std::fmt::R
         writeln!(text, "  expires   {}", moment(at, now))?;
     }
     if let Some(failure) = &status.sink_error {
-        write_failure(text, failure, now)?;
+        write_failure(text, "  ", failure, now)?;
     }
     if let Some(failure) = &status.config_error {
-        writeln!(text, "  the configuration before the last change is in force:")?;
-        write_failure(text, failure, now)?;
+        write_failure(text, "  ", failure, now)?;
     }
     let width = |of: fn(&Credential) -> usize| status.credentials.iter().map(of).max().unwrap_or(0);
     let (name_width, env_width) = (width(|entry| entry.name.len()), width(|entry| entry.env.len()));
@@ -54,8 +53,11 @@ fn write_out(text: &mut String, status: &Status, now: SystemTime) -> std::fmt::R
             writeln!(text, "    by {identity}")?;
         }
         writeln!(text, "    {}", sentence(entry, now))?;
+        if !entry.variables.iter().all(|variable| *variable == entry.env) {
+            writeln!(text, "    in files: {}", entry.variables.join(", "))?;
+        }
         if let Some(failure) = &entry.error {
-            write_failure(text, failure, now)?;
+            write_failure(text, "    ", failure, now)?;
         }
     }
     if let Some(next) = &status.next {
@@ -103,12 +105,12 @@ fn sentence(entry: &Credential, now: SystemTime) -> String {
     parts.join("; ")
 }
 
-fn write_failure(text: &mut String, failure: &Failure, now: SystemTime) -> std::fmt::Result {
-    writeln!(text, "    {} ({})", failure.what, moment(failure.at, now))?;
+fn write_failure(text: &mut String, indent: &str, failure: &Failure, now: SystemTime) -> std::fmt::Result {
+    writeln!(text, "{indent}{}, {}", failure.what, moment(failure.at, now))?;
     for (label, part) in [("why", &failure.why), ("fix", &failure.fix)] {
-        for (index, line) in part.iter().flat_map(|part| part.lines()).enumerate() {
+        for (index, line) in part.iter().flat_map(|part| part.trim().lines()).enumerate() {
             let label = if index == 0 { label } else { "" };
-            writeln!(text, "      {label:3}  {line}")?;
+            writeln!(text, "{indent}  {label:3}  {}", line.trim())?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 
 use apim_agent::{
     clock,
-    exchange::aadsts::{Presented, Refusal, explain},
+    exchange::aadsts::{Flow, Presented, Refusal, explain},
     identity::claims::Claims,
 };
 use apim_agent_fuzz::{STATUSES, choice, fit_to_show, fit_to_tell};
@@ -19,12 +19,13 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         workspace: None,
         user: None,
     };
-    let presented = Presented {
+    let presented = |flow| Presented {
+        flow,
         tenant_id: "contoso.onmicrosoft.com".to_owned(),
         client_id: "00000000-0000-0000-0000-000000000000".to_owned(),
         audience: "api://AzureADTokenExchange".to_owned(),
         scope: "api://orders/.default".to_owned(),
-        claims,
+        claims: claims.clone(),
     };
     if let Some(refusal) = Refusal::parse(body) {
         assert!(!refusal.error.is_empty());
@@ -38,5 +39,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
     let answer = http::Response::builder().status(STATUSES[status % STATUSES.len()]);
     let answer = answer.body(bytes::Bytes::copy_from_slice(body)).expect("a status and a body");
-    fit_to_tell(&explain(&answer, &presented, now));
+    for flow in [Flow::ClientAssertion, Flow::SamlBearer, Flow::OnBehalfOf] {
+        fit_to_tell(&explain(&answer, &presented(flow), now));
+    }
 });
