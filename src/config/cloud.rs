@@ -47,6 +47,11 @@ impl Cloud {
         }
     }
 
+    /// Whether tokens for `audience` are good at Entra, in whichever cloud: who gets one can act as the application there.
+    pub fn is_audience(audience: &str) -> bool {
+        Self::ALL.iter().any(|(_, cloud)| cloud.audience().eq_ignore_ascii_case(audience))
+    }
+
     /// What follows a Key Vault's name in its host.
     /// <https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#dns-suffixes-for-object-identifiers>
     pub fn vault_suffix(self) -> &'static str {

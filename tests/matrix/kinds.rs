@@ -19,7 +19,11 @@ fn settings(kind: &str, emulator: &Emulator, way: &Way) -> Vec<(String, String)>
     let mut settings = vec![set("kind", kind), set("env", &env(kind))];
     settings.extend(match kind {
         "access-token" => vec![set("scope", emulator.get("api_scope"))],
-        "id-token" => vec![set("audience", &way.audience(emulator)), set("probe", way.id_token_probe)],
+        "id-token" => {
+            // One for Entra is nothing that the agent shows the gateway.
+            let probe = way.any_audience.then(|| set("probe", way.id_token_probe));
+            [set("audience", &way.audience(emulator))].into_iter().chain(probe).collect()
+        }
         "subscription-key" => vec![set("scope", &format!("/products/{}", emulator.get("product")))],
         "vault-secret" => {
             vec![set("vault", emulator.get("key_vault")), set("secret", emulator.get("secret_name"))]

@@ -26,7 +26,7 @@ pub(crate) struct Way {
     /// Where an id token opens something; `/echo` means nowhere, so that it is only published.
     pub(crate) id_token_probe: &'static str,
     /// Whether the source gives a token for any audience, or has one for Entra only.
-    any_audience: bool,
+    pub(crate) any_audience: bool,
     /// Makes the workspace.
     pub(crate) outfit: fn(&Scene) -> Outfit,
 }

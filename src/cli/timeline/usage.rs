@@ -40,9 +40,10 @@ fn line(about: &AboutCredential, variables: &[String], ca: &str) -> Option<Strin
         (Kind::VaultCertificate | Kind::VaultSecret, _) => return None,
     };
     let [variable] = variables else { return None };
-    let value = match *variable == about.env {
-        true => format!("\"${variable}\""),
-        false => format!("\"$(cat \"${variable}\")\""),
+    let value = if *variable == about.env {
+        format!("\"${variable}\"")
+    } else {
+        format!("\"$(cat \"${variable}\")\"")
     };
     // Through a pipe: every user of the machine can read the arguments of a process, and `printf` is none.
     Some(format!("printf '{header}%s' {value} | curl {ca}-H @- {url}"))

@@ -111,7 +111,13 @@ impl Check<'_> {
                 self.missing(&service, &format!("credentials.{name} is a subscription-key and needs it"));
             }
         }
-        let probe = probe.or_else(|| gateway_of?.probe.clone());
+        let probe = if matches!(&target, Some(Target::IdToken { audience, .. }) if Cloud::is_audience(audience))
+        {
+            self.not_for_the_gateway(&path("probe"));
+            None
+        } else {
+            probe.or_else(|| gateway_of?.probe.clone())
+        };
         Some(Credential {
             name: name.clone(),
             target: target?,
@@ -163,6 +169,19 @@ impl Check<'_> {
                 Target::Brokered { exchange, scope: self.optional(&path("scope"), forms::scope) }
             }
         })
+    }
+
+    /// An id token for Entra is for programs that go there themselves. The gateway must not see it: it could go there too.
+    fn not_for_the_gateway(&mut self, path: &str) {
+        let Some(entry) = self.layers.get(path).cloned() else { return };
+        self.problems.push(Problem {
+            what: format!("{path} would show the gateway an id token that is good at Entra"),
+            allowed: "who gets such a token can act as the application; it is published without a probe"
+                .to_owned(),
+            fix: "remove it, or ask for an audience of the gateway's own".to_owned(),
+            key: path.to_owned(),
+            origin: Some(entry.origin),
+        });
     }
 
     /// Whether the exchange can do what the kind needs. One that is wrong itself has been complained about.

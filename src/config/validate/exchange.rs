@@ -204,8 +204,7 @@ impl Check<'_> {
             self.missing(&path, "it is the server's own name: a token for another one is not for its eyes");
             return None;
         };
-        let is_entras = Cloud::ALL.iter().any(|(_, cloud)| cloud.audience().eq_ignore_ascii_case(&audience));
-        if is_entras {
+        if Cloud::is_audience(&audience) {
             let origin = self.layers.get(&path).map(|entry| entry.origin.clone());
             self.problems.push(Problem {
                 what: format!("{table} would send away a token for Entra ({audience})"),
