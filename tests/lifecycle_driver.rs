@@ -34,7 +34,6 @@ const LONG: Duration = Duration::from_hours(1);
 /// A lessor whose calls can be held and failed.
 #[allow(clippy::struct_excessive_bools)] // each is one way of being difficult
 #[derive(Default)]
-#[allow(clippy::struct_excessive_bools)] // each is a switch of its own
 struct Fake {
     is_optional: bool,
     /// Nothing exists at the service before the issue is over.

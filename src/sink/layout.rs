@@ -89,8 +89,8 @@ mod tests {
                 ("THREE_KEY_FILE", "/run/x/three.key"),
             ]
         );
-        let named: Vec<_> = items.iter().flat_map(|item| super::names(item.env, item.value)).collect();
-        assert_eq!(named, variables.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        let listed: Vec<_> = items.iter().flat_map(|item| super::names(item.env, item.value)).collect();
+        assert_eq!(listed, variables.iter().map(|(name, _)| *name).collect::<Vec<_>>());
         let files: Vec<_> = layout.files.iter().map(|(name, text)| (name.as_str(), text.expose())).collect();
         assert_eq!(files, [("two.value", "a b"), ("three.crt", "C"), ("three.key", "K")]);
     }

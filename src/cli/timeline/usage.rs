@@ -40,10 +40,8 @@ fn line(about: &AboutCredential, variables: &[String], ca: &str) -> Option<Strin
         (Kind::VaultCertificate | Kind::VaultSecret, _) => return None,
     };
     let [variable] = variables else { return None };
-    let value = match *variable == about.env {
-        true => format!("\"${variable}\""),
-        false => format!("\"$(cat \"${variable}\")\""),
-    };
+    let is_there = *variable == about.env;
+    let value = if is_there { format!("\"${variable}\"") } else { format!("\"$(cat \"${variable}\")\"") };
     // Through a pipe: every user of the machine can read the arguments of a process, and `printf` is none.
     Some(format!("printf '{header}%s' {value} | curl {ca}-H @- {url}"))
 }
