@@ -51,6 +51,14 @@ pub fn read(inputs: &Inputs<'_>) -> Result<Option<Text>> {
     Ok(None)
 }
 
+/// The same error, to somebody who may take it that there is a file: says where one was looked for.
+pub fn not_found(error: Error, folder: &Path) -> Error {
+    let above = if search(folder).len() > 1 { " and above it, up to the repository's root" } else { "" };
+    let note = format!("no {FILE_NAME} was found: looked in {}{above}", folder.display());
+    let why = error.why.as_ref().map_or_else(|| note.clone(), |why| format!("{why}\n{note}"));
+    error.why(why)
+}
+
 /// A file that was merely found says who is sent the workspace's identity, so it counts only if nobody else could have
 /// put it there: it and its folder belong to us or to root, and not everybody may write to it.
 ///
@@ -119,6 +127,7 @@ fn text(path: &Path, current: &Path) -> Result<Option<Text>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Env, load};
     use std::{
         fs,
         os::unix::fs::{PermissionsExt as _, chown},
@@ -134,6 +143,19 @@ mod tests {
 
         fs::write(repository.join(".git"), "gitdir: elsewhere").expect("a worktree's .git is a file");
         assert_eq!(search(&inner), [inner.as_path(), &repository.join("a"), &repository]);
+    }
+
+    #[test]
+    fn whoever_has_no_file_is_told_where_it_was_looked_for() {
+        let temp = tempfile::tempdir().expect("temp");
+        let env = Env::default();
+        let inputs = |file| Inputs { file, env: &env, flags: &[], folder: temp.path(), host_name: "h" };
+        let why = |file| load(&inputs(file)).expect_err("nothing is set").why.expect("a reason");
+        let note = format!("\nno {FILE_NAME} was found: looked in {}", temp.path().display());
+        assert!(why(Choice::Usual(None)).ends_with(&note));
+        assert!(!why(Choice::Nothing).contains("was found"));
+        fs::write(temp.path().join(FILE_NAME), "").expect("written");
+        assert!(!why(Choice::Usual(None)).contains("was found"));
     }
 
     #[test]

@@ -82,7 +82,10 @@ pub enum Choice<'a> {
 pub fn load(inputs: &Inputs<'_>) -> Result<Config> {
     let file = file::read(inputs)?;
     let folders = folders(file.as_ref(), inputs);
-    validate::config(resolve(file.as_ref(), inputs), folders)
+    let checked = validate::config(resolve(file.as_ref(), inputs), folders);
+    // Without a file much is missing at once, and only because of that.
+    let unfound = file.is_none() && matches!(inputs.file, Choice::Usual(_));
+    checked.map_err(|error| if unfound { file::not_found(error, inputs.folder) } else { error })
 }
 
 /// Where the agent of this workspace is to be found, even if the rest of the configuration is missing or wrong: for

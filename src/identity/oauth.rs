@@ -219,7 +219,8 @@ impl Refusal {
             (Some(90_002), _) => error(Class::Config, &format!("there is no tenant {tenant}"))
                 .fix("check identity.tenant_id, or entra.tenant_id"),
             (Some(65_004), _) | (_, "access_denied" | "authorization_declined") => {
-                error(Class::Denied, "the sign-in was declined").fix("sign in when you are asked again")
+                error(Class::Denied, "the sign-in was declined")
+                    .fix("sign in when you are asked again, or start the agent again if it has ended")
             }
             (Some(65_001), _) => {
                 error(Class::Denied, &format!("nobody has consented to what {client} asks for")).fix(format!(

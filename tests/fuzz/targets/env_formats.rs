@@ -12,7 +12,8 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     let pairs: Vec<(&str, &str)> = text.split('\0').filter_map(|pair| pair.split_once('=')).collect();
     let secrets: Vec<Secret> = pairs.iter().map(|(_, value)| Secret::new((*value).to_owned())).collect();
     let values: Vec<(&str, &Secret)> = pairs.iter().map(|(name, _)| *name).zip(&secrets).collect();
-    let content = Content { gateway_url: "https://g", generation: 1, expires_at: None, values: &values };
+    let content =
+        Content { gateway_url: "https://g", generation: 1, expires_at: None, values: &values, missing: &[] };
     let good = pairs.iter().all(|(name, value)| check_name(name).is_ok() && check_value(name, value).is_ok());
     for format in [Format::File, Format::Dotenv, Format::Sh, Format::Fish, Format::Json] {
         let text = match render(format, &content) {
