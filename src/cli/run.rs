@@ -3,7 +3,7 @@
 use super::{
     ambient::Ambient,
     args::{self, Global},
-    block_on,
+    block_on, directory,
     emulator::{ReadyFile, start},
     emulator_args::EmulatorOptions,
     outlet,
@@ -17,7 +17,7 @@ use crate::{
     emulator::{self, Ready, gateway},
     error::{Class, Error, Result},
     lifecycle::driver::{Command, Outcome},
-    run::{self, Agent, Reload},
+    run::{Agent, Beyond, Reload},
     sink::swap::swap_in_use,
 };
 use std::{
@@ -37,7 +37,7 @@ pub(super) fn run(command: &args::Run, global: &Global, ambient: &Ambient) -> Re
             Box::pin(on_emulator(command, global, ambient, signals, started)).await
         } else {
             let reload = Reload { file: ambient.file(global), load: Box::new(|| ambient.load(global)) };
-            foreground(&ambient.load(global)?, ambient, signals, started, reload, None).await
+            foreground(&ambient.load(global)?, ambient, signals, started, reload, Beyond::Written, None).await
         }
     })
 }
@@ -58,7 +58,7 @@ async fn on_emulator(
     let config = load()?;
     let reload = Reload { file: ambient.file_with(global), load: Box::new(load) };
     let ready = command.ready_file.clone().map(|path| (path, emulator.ready().clone()));
-    let code = foreground(&config, ambient, signals, started, reload, ready).await;
+    let code = foreground(&config, ambient, signals, started, reload, Beyond::Nothing, ready).await;
     emulator.stop();
     code
 }
@@ -142,11 +142,12 @@ async fn foreground(
     mut signals: Signals,
     started: SystemTime,
     reload: Reload<'_>,
+    beyond: Beyond,
     ready: Option<(PathBuf, Ready)>,
 ) -> Result<ExitCode> {
-    let directory = run::directory(config, ambient.xdg_runtime_dir().as_deref())?;
+    let directory = directory::take(config, ambient, &mut signals).await?;
     let leftovers = directory.leftovers().to_vec();
-    let agent = Agent::assemble(config, ambient.lookup(), directory, |about| {
+    let agent = Agent::assemble(config, ambient.lookup(), directory, beyond, |about| {
         let detail = Detail::Full { probe: config.gateway().probe.clone(), ca_file: config.ca_file.clone() };
         let timeline = Timeline::new(about.clone(), detail, started);
         timeline.begin(&leftovers, swap_in_use().as_deref());
@@ -211,5 +212,5 @@ pub(super) fn ended(outcome: Outcome) -> Result<ExitCode> {
     let lines: Vec<_> = outcome.unreleased.iter().map(|(name, error)| format!("{name}: {error}")).collect();
     Err(Error::new(Class::TryAgain, "not everything could be revoked, the env file is wiped all the same")
         .why(lines.join("\n"))
-        .fix("delete the subscription at the APIM service, or let the next agent of this workspace take it over"))
+        .fix("run `apim-agent release` later, or let the next agent of this workspace do it: the journal has it"))
 }
