@@ -3,7 +3,7 @@
 use super::{ambient::Ambient, outlet, signals::Signals};
 use crate::{
     config::Config,
-    error::{Error, Result},
+    error::{Class, Error, Result},
     run,
     sink::runtime_dir::RuntimeDir,
 };
@@ -19,8 +19,13 @@ pub(super) async fn take(config: &Config, ambient: &Ambient, signals: &mut Signa
     let patience = config.revoke_timeout + 3 * config.request_timeout;
     let open = || run::directory(config, ambient.xdg_runtime_dir().as_deref());
     tokio::select! {
+        // A signal that came before is for the agent, which knows what to do about it.
+        biased;
         directory = wait(patience, open) => directory,
-        _ = signals.next() => open(),
+        signal = signals.next() => Err(Error::new(
+            Class::TryAgain,
+            format!("told to end by {signal} while what a killed agent left was being cleaned up"),
+        )),
     }
 }
 

@@ -212,5 +212,8 @@ pub(super) fn ended(outcome: Outcome) -> Result<ExitCode> {
     let lines: Vec<_> = outcome.unreleased.iter().map(|(name, error)| format!("{name}: {error}")).collect();
     Err(Error::new(Class::TryAgain, "not everything could be revoked, the env file is wiped all the same")
         .why(lines.join("\n"))
-        .fix("run `apim-agent release` later, or let the next agent of this workspace do it: the journal has it"))
+        .fix(
+            "run `apim-agent release` later, or start the agent again, which does the same; or delete the subscription at \
+             the APIM service",
+        ))
 }

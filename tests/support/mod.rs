@@ -311,6 +311,13 @@ probe = "/echo"
         assert!(files.is_empty(), "published: {files:?}");
     }
 
+    /// Fails unless the journal is all that is left: something could not be revoked.
+    pub(crate) fn assert_only_the_journal_left(&self) {
+        let found = files_below(self.runtime_dir.path());
+        let [journal] = &found[..] else { panic!("left in the runtime directory: {found:?}") };
+        assert!(journal.ends_with("journal"), "{}", journal.display());
+    }
+
     /// Fails when anything is left in the runtime directory.
     pub(crate) fn assert_nothing_left(&self) {
         let left: Vec<_> = std::fs::read_dir(self.runtime_dir.path()).unwrap().collect();

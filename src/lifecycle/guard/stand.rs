@@ -12,7 +12,7 @@ use nix::{
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
-    io::{self, Read as _, Write as _},
+    io::{self, ErrorKind, Read as _, Write as _},
     os::{fd::AsFd, unix::net::UnixStream},
     path::{Path, PathBuf},
 };
@@ -84,7 +84,12 @@ pub fn stand(post: &Post) -> Result<Fate> {
     dup2_stdin(&nowhere).and_then(|()| dup2_stdout(&nowhere)).map_err(|errno| failed(errno.into()))?;
     drop(nowhere);
 
-    agent.write_all(&[READY]).map_err(failed)?;
+    match agent.write_all(&[READY]) {
+        Ok(()) => {}
+        // It has died already.
+        Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
+        Err(error) => return Err(failed(error)),
+    }
     let mut word = [0];
     // An error is an end too: whoever was there has gone.
     if matches!(agent.read(&mut word), Ok(1)) && word == [DONE] {
