@@ -70,52 +70,29 @@ const SETTLING: Duration = Duration::from_secs(30);
 
 /// An agent, put together and not yet started: it holds the runtime directory and has asked nobody for anything.
 pub struct Agent {
-    driver: Driver,
+    wired: Wired,
     directory: Arc<RuntimeDir>,
-    journal: Option<Arc<Journal>>,
     guard: Guard,
-    listener: UnixListener,
-    about: About,
-    wiring: Wiring,
     config: Config,
 }
 
-impl Agent {
-    /// Wires one agent into a runtime directory that is ours: proved to be RAM, and locked. Needs a tokio runtime.
-    pub fn assemble(
-        config: &Config,
-        lookup: &Lookup,
-        directory: RuntimeDir,
-        beyond: Beyond,
-        watch: impl FnOnce(&About) -> Arc<dyn Watch>,
-    ) -> Result<Self> {
-        let directory = Arc::new(directory);
-        // First, so that it comes to its feet while the rest is put together.
-        let guard = Guard::post(&directory);
-        let wired = Self::wire(config, lookup, &directory, beyond, watch);
-        match wired {
-            Ok((driver, journal, listener, about, wiring)) => {
-                let config = config.clone();
-                Ok(Self { driver, directory, journal, guard, listener, about, wiring, config })
-            }
-            Err(error) => {
-                // What it was taken for will not come about.
-                if let Err(error) = directory.remove() {
-                    tracing::warn!("the runtime directory is left behind: {error}");
-                }
-                guard.dismiss();
-                Err(error)
-            }
-        }
-    }
+/// What an agent is put together from.
+struct Wired {
+    driver: Driver,
+    journal: Option<Arc<Journal>>,
+    listener: UnixListener,
+    about: About,
+    wiring: Wiring,
+}
 
-    fn wire(
+impl Wired {
+    fn new(
         config: &Config,
         lookup: &Lookup,
         directory: &Arc<RuntimeDir>,
         beyond: Beyond,
         watch: impl FnOnce(&About) -> Arc<dyn Watch>,
-    ) -> Result<(Driver, Option<Arc<Journal>>, UnixListener, About, Wiring)> {
+    ) -> Result<Self> {
         let url = gateway(config)?;
         let sink = EnvFile::new(Arc::clone(directory), url.clone(), further_gateways(config));
         let about = about(config, &sink);
@@ -136,18 +113,44 @@ impl Agent {
         let entries = wiring.entries(config)?;
         let driver = Driver::new(entries, pace, url, Box::new(sink), Box::new(Told(watch, end)));
         let listener = control::bind(directory)?;
-        Ok((driver, journal, listener, about, wiring))
+        Ok(Self { driver, journal, listener, about, wiring })
+    }
+}
+
+impl Agent {
+    /// Wires one agent into a runtime directory that is ours: proved to be RAM, and locked. Needs a tokio runtime.
+    pub fn assemble(
+        config: &Config,
+        lookup: &Lookup,
+        directory: RuntimeDir,
+        beyond: Beyond,
+        watch: impl FnOnce(&About) -> Arc<dyn Watch>,
+    ) -> Result<Self> {
+        let directory = Arc::new(directory);
+        // First, so that it comes to its feet while the rest is put together.
+        let guard = Guard::post(&directory);
+        match Wired::new(config, lookup, &directory, beyond, watch) {
+            Ok(wired) => Ok(Self { wired, directory, guard, config: config.clone() }),
+            Err(error) => {
+                // What it was taken for will not come about.
+                if let Err(error) = directory.remove() {
+                    tracing::warn!("the runtime directory is left behind: {error}");
+                }
+                guard.dismiss();
+                Err(error)
+            }
+        }
     }
 
     /// What does not change while it lives.
     pub fn about(&self) -> &About {
-        &self.about
+        &self.wired.about
     }
 
     /// Keeps its values to the process that it is part of: whoever asks over the control socket is told to start an agent.
     #[must_use]
     pub fn private(mut self) -> Self {
-        self.about.private = true;
+        self.wired.about.private = true;
         self
     }
 
@@ -160,7 +163,8 @@ impl Agent {
         reload: Option<Reload<'_>>,
         work: impl AsyncFnOnce(mpsc::Sender<Command>) -> T,
     ) -> Result<(Outcome, Option<T>)> {
-        let Self { driver, directory, journal, guard, listener, about, wiring, config } = self;
+        let Self { wired, directory, guard, config } = self;
+        let Wired { driver, journal, listener, about, wiring } = wired;
         // Before anything is asked for. Without one it goes on: what it would have done, the next start does.
         if let Err(error) = guard.stands().await {
             wiring.watch.unguarded(&error);

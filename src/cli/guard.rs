@@ -39,7 +39,7 @@ fn guard(post: &Post) -> Result<ExitCode> {
         // Nobody is asked to sign in by a process that nobody knows of: such a source refuses, and the journal stays.
         let (person, end) = Person::new(Arc::new(|_| {}));
         end.begin();
-        clean_up(directory, ambient.lookup(), &person, &say).await
+        clean_up(*directory, ambient.lookup(), &person, &say).await
     })
 }
 

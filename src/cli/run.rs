@@ -37,7 +37,8 @@ pub(super) fn run(command: &args::Run, global: &Global, ambient: &Ambient) -> Re
             Box::pin(on_emulator(command, global, ambient, signals, started)).await
         } else {
             let reload = Reload { file: ambient.file(global), load: Box::new(|| ambient.load(global)) };
-            foreground(&ambient.load(global)?, ambient, signals, started, reload, Beyond::Written, None).await
+            let config = ambient.load(global)?;
+            Box::pin(foreground(&config, ambient, signals, started, reload, Beyond::Written, None)).await
         }
     })
 }
@@ -58,7 +59,8 @@ async fn on_emulator(
     let config = load()?;
     let reload = Reload { file: ambient.file_with(global), load: Box::new(load) };
     let ready = command.ready_file.clone().map(|path| (path, emulator.ready().clone()));
-    let code = foreground(&config, ambient, signals, started, reload, Beyond::Nothing, ready).await;
+    let lived = foreground(&config, ambient, signals, started, reload, Beyond::Nothing, ready);
+    let code = Box::pin(lived).await;
     emulator.stop();
     code
 }

@@ -9,29 +9,27 @@
 //! ```
 //! Once opened, everything goes through the kept descriptors; the path is for people to read.
 
+mod lock;
+mod refused;
+
 use super::{
     candidates::{Candidate, candidates, folder_name, hideouts},
     erase::{Cleared, clear},
     walk::{Me, Miss, Missing, Refusal, enter, open_trusted, prove_private, prove_ram, stat, vouch},
 };
 use crate::error::{Class, Error, Result};
+use lock::{control_address, listener, lock};
 use nix::{
     errno::Errno,
     fcntl::{AtFlags, Flock, FlockArg, OFlag},
-    sys::{
-        socket::{
-            AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket,
-            sockopt::PeerCredentials,
-        },
-        stat::{FileStat, fstat, fstatat},
-    },
+    sys::stat::{FileStat, fstat, fstatat},
     unistd::{Uid, UnlinkatFlags, unlinkat},
 };
+use refused::{none_fits, unfit};
 use std::{
     ffi::{CStr, OsStr, OsString},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 /// The control socket's name in the folder.
@@ -40,9 +38,6 @@ pub const CONTROL: &str = "control";
 /// The journal's name in the folder. It holds no secret, and whoever removes it forgets what is to be released: that is
 /// the journal's own business, and nobody else's.
 pub const JOURNAL: &str = "journal";
-
-/// When it is worth looking again whether whoever cleans up after a killed agent is done.
-const SOON: Duration = Duration::from_millis(50);
 
 /// An ending agent may remove folders under our hands; so often we begin again.
 const ATTEMPTS: usize = 16;
@@ -366,40 +361,6 @@ fn sweep(place: &Candidate, name: &OsStr, workspace: &str) -> Result<(Option<Lef
     Ok((leftover, Some(kept)))
 }
 
-fn lock(fd: OwnedFd, path: &Path, workspace: &str) -> Result<Flock<OwnedFd>> {
-    Flock::lock(fd, FlockArg::LockExclusiveNonblock).map_err(|(fd, errno)| match errno {
-        Errno::EWOULDBLOCK => match listener(fd.as_fd()) {
-            Some(pid) => {
-                Error::new(Class::TryAgain, format!("an agent for workspace {workspace} already runs"))
-                    .why(format!("process {pid} holds {}", path.display()))
-                    .fix("see `apim-agent status`; stop that agent first, or use what it publishes")
-            }
-            // An agent that begins or ends, or a guard after the end of one that was killed.
-            None => {
-                Error::new(Class::TryAgain, format!("an agent for workspace {workspace} is not done yet"))
-                    .why(format!("another process holds {}, and does not listen there", path.display()))
-                    .fix("try again in a moment; what a killed agent left is released meanwhile")
-                    .retry_after(Some(SOON))
-            }
-        },
-        errno => cannot("lock", path, errno),
-    })
-}
-
-fn control_address(dir: BorrowedFd<'_>) -> PathBuf {
-    format!("/proc/self/fd/{}/{CONTROL}", dir.as_raw_fd()).into()
-}
-
-/// Who listens at the control socket in `dir`: the kernel remembers it from the call of `listen`.
-fn listener(dir: BorrowedFd<'_>) -> Option<i32> {
-    let address = UnixAddr::new(&control_address(dir)).ok()?;
-    // Not blocking: an agent that hangs may have a full queue.
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None).ok()?;
-    connect(probe.as_raw_fd(), &address).ok()?;
-    getsockopt(&probe, PeerCredentials).ok().map(|peer| peer.pid())
-}
-
 fn report(path: &Path, cleared: Cleared) -> Result<usize> {
     match cleared.failure {
         None => Ok(cleared.removed),
@@ -413,46 +374,4 @@ fn report(path: &Path, cleared: Cleared) -> Result<usize> {
 
 fn cannot(verb: &str, path: &Path, errno: Errno) -> Error {
     Error::new(Class::Internal, format!("could not {verb} {}", path.display())).why(errno.desc())
-}
-
-/// The place that somebody asked for is not good enough, or a folder on the way to it.
-fn unfit(wanted: &Path, refusal: Refusal) -> Error {
-    let Refusal { place, why, fix } = refusal;
-    let other = "or leave the setting out: the agent finds a place by itself";
-    Error::new(Class::Config, format!("the runtime directory {} cannot be used", wanted.display()))
-        .why(if place == wanted { format!("it {why}") } else { format!("{} {why}", place.display()) })
-        .fix(fix.map_or_else(|| format!("choose another; {other}"), |fix| format!("{fix}; {other}")))
-}
-
-fn none_fits(refusals: &[Refusal], uid: u32) -> Error {
-    let tried = refusals.iter().map(|Refusal { place, why, fix }| {
-        let fix = fix.as_ref().map(|fix| format!("; to mend it: {fix}")).unwrap_or_default();
-        format!("{} {why}{fix}", place.display())
-    });
-    Error::new(Class::Config, "no place in RAM was found for the credentials")
-        .why(tried.collect::<Vec<_>>().join("\n"))
-        .fix(format!(
-            "give the workspace a tmpfs: in devcontainer.json \"mounts\": [\"type=tmpfs,target=/run/apim-agent\"], or \
-             mkdir -m 700 /dev/shm/apim-agent-{uid}, or --runtime-dir with a folder on one"
-        ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn when_no_place_fits_each_is_named_with_what_is_wrong_and_what_mends_it() {
-        let refusal = |place: &str, fix: Option<&str>| Refusal {
-            place: place.into(),
-            why: "is wrong".to_owned(),
-            fix: fix.map(str::to_owned),
-        };
-        let error =
-            none_fits(&[refusal("/run/apim-agent", None), refusal("/tmp/x", Some("chmod 700 /tmp/x"))], 7);
-        assert_eq!(error.exit_code(), 78);
-        let why = "/run/apim-agent is wrong\n/tmp/x is wrong; to mend it: chmod 700 /tmp/x";
-        assert_eq!(error.why.as_deref(), Some(why));
-        assert!(error.fix.is_some_and(|fix| fix.contains("mkdir -m 700 /dev/shm/apim-agent-7")));
-    }
 }

@@ -56,7 +56,7 @@ pub enum Fate {
         /// How many files of it have been wiped already.
         wiped: Result<usize>,
         /// What is left to clean up: the directory is ours, and locked.
-        directory: Result<RuntimeDir>,
+        directory: Result<Box<RuntimeDir>>,
     },
 }
 
@@ -97,7 +97,7 @@ pub fn stand(post: &Post) -> Result<Fate> {
     }
     // Before anything else, and wherever the path leads by now.
     let wiped = wipe(&directory, &post.path);
-    let directory = RuntimeDir::inherit(directory, &post.path, post.removable);
+    let directory = RuntimeDir::inherit(directory, &post.path, post.removable).map(Box::new);
     Ok(Fate::Orphaned { wiped, directory })
 }
 

@@ -279,10 +279,12 @@ async fn a_journal_in_another_place_is_taken_along() {
     assert!(!before.exists());
 }
 
+/// Puts something in the journal's place, given a good journal's text.
+type Plant = fn(&Path, &str);
+
 #[test]
 fn what_is_not_our_own_file_is_refused_and_kept() {
     let text = format::write(&[]).unwrap();
-    type Plant = fn(&Path, &str);
     let plants: [(&str, Plant); 6] = [
         ("symbolic link", |path, _| symlink("/etc/passwd", path).unwrap()),
         ("0640", |path, text| {
