@@ -1,6 +1,7 @@
 //! The flow, wired: identity -> exchange -> lease -> sink, kept going by the lifecycle.
 
 mod follow;
+pub mod undo;
 mod watched;
 mod wiring;
 
@@ -13,9 +14,12 @@ use crate::{
         prompt::{End, Person, Prompt},
         select::Lookup,
     },
+    lease::Released,
     lifecycle::{
         control,
         driver::{Command, Driver, Notice, Observer, Outcome, Pace, View},
+        guard::Guard,
+        journal::{Journal, Record},
         machine::Phase,
         schedule,
         status::About,
@@ -28,7 +32,11 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::{net::UnixListener, sync::mpsc};
+use tokio::{
+    net::UnixListener,
+    sync::{mpsc, oneshot},
+    time::{sleep, timeout},
+};
 use wiring::{Wiring, further_gateways, gateway};
 
 /// Watches an agent's life. Called on its only thread, so it must not wait.
@@ -41,16 +49,72 @@ pub trait Watch: Send + Sync {
     fn unwatched(&self, error: &Error);
     /// A person is to sign in, or has.
     fn prompted(&self, prompt: &Prompt);
+    /// This is what came of something that a killed agent had minted.
+    fn settled(&self, record: &Record, outcome: &Result<Released>);
+    /// There is no guard, for now.
+    fn unguarded(&self, error: &Error);
 }
+
+/// Whether what an agent mints may outlive it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// At a service: it is written down in the journal.
+    Written,
+    /// At an emulator that dies with the agent: there is nothing to be released afterwards, and nobody who could.
+    Nothing,
+}
+
+/// How long an agent looks after its own credentials before it releases what a killed one left. Until then most of it has
+/// been taken over, since the same workspace gets the same names; that is one request less, and keys go on working.
+const SETTLING: Duration = Duration::from_secs(30);
 
 /// An agent, put together and not yet started: it holds the runtime directory and has asked nobody for anything.
 pub struct Agent {
-    driver: Driver,
+    wired: Wired,
     directory: Arc<RuntimeDir>,
+    guard: Guard,
+    config: Config,
+}
+
+/// What an agent is put together from.
+struct Wired {
+    driver: Driver,
+    journal: Option<Arc<Journal>>,
     listener: UnixListener,
     about: About,
     wiring: Wiring,
-    config: Config,
+}
+
+impl Wired {
+    fn new(
+        config: &Config,
+        lookup: &Lookup,
+        directory: &Arc<RuntimeDir>,
+        beyond: Beyond,
+        watch: impl FnOnce(&About) -> Arc<dyn Watch>,
+    ) -> Result<Self> {
+        let url = gateway(config)?;
+        let sink = EnvFile::new(Arc::clone(directory), url.clone(), further_gateways(config));
+        let about = about(config, &sink);
+        let watch = watch(&about);
+        let journal = Journal::open(directory)?;
+        if journal.is_torn() {
+            tracing::warn!("the journal's last record was cut off; what it was about is not known");
+        }
+        let journal = Some(Arc::new(journal)).filter(|_| beyond == Beyond::Written);
+        let watching = Arc::clone(&watch);
+        let (person, end) = Person::new(Arc::new(move |prompt| watching.prompted(prompt)));
+        let wiring = Wiring::new(config, lookup, Arc::clone(&watch), person, journal.clone())?;
+        let pace = Pace {
+            revoke_timeout: config.revoke_timeout,
+            patience: config.request_timeout,
+            seed: seed(&config.workspace),
+        };
+        let entries = wiring.entries(config)?;
+        let driver = Driver::new(entries, pace, url, Box::new(sink), Box::new(Told(watch, end)));
+        let listener = control::bind(directory)?;
+        Ok(Self { driver, journal, listener, about, wiring })
+    }
 }
 
 impl Agent {
@@ -59,50 +123,34 @@ impl Agent {
         config: &Config,
         lookup: &Lookup,
         directory: RuntimeDir,
+        beyond: Beyond,
         watch: impl FnOnce(&About) -> Arc<dyn Watch>,
     ) -> Result<Self> {
         let directory = Arc::new(directory);
-        Self::wire(config, lookup, Arc::clone(&directory), watch).inspect_err(|_| {
-            // What it was taken for will not come about.
-            if let Err(error) = directory.remove() {
-                tracing::warn!("the runtime directory is left behind: {error}");
+        // First, so that it comes to its feet while the rest is put together.
+        let guard = Guard::post(&directory);
+        match Wired::new(config, lookup, &directory, beyond, watch) {
+            Ok(wired) => Ok(Self { wired, directory, guard, config: config.clone() }),
+            Err(error) => {
+                // What it was taken for will not come about.
+                if let Err(error) = directory.remove() {
+                    tracing::warn!("the runtime directory is left behind: {error}");
+                }
+                guard.dismiss();
+                Err(error)
             }
-        })
-    }
-
-    fn wire(
-        config: &Config,
-        lookup: &Lookup,
-        directory: Arc<RuntimeDir>,
-        watch: impl FnOnce(&About) -> Arc<dyn Watch>,
-    ) -> Result<Self> {
-        let url = gateway(config)?;
-        let sink = EnvFile::new(Arc::clone(&directory), url.clone(), further_gateways(config));
-        let about = about(config, &sink);
-        let watch = watch(&about);
-        let watching = Arc::clone(&watch);
-        let (person, end) = Person::new(Arc::new(move |prompt| watching.prompted(prompt)));
-        let wiring = Wiring::new(config, lookup, Arc::clone(&watch), person)?;
-        let pace = Pace {
-            revoke_timeout: config.revoke_timeout,
-            patience: config.request_timeout,
-            seed: seed(&config.workspace),
-        };
-        let entries = wiring.entries(config)?;
-        let driver = Driver::new(entries, pace, url, Box::new(sink), Box::new(Told(watch, end)));
-        let listener = control::bind(&directory)?;
-        Ok(Self { driver, directory, listener, about, wiring, config: config.clone() })
+        }
     }
 
     /// What does not change while it lives.
     pub fn about(&self) -> &About {
-        &self.about
+        &self.wired.about
     }
 
     /// Keeps its values to the process that it is part of: whoever asks over the control socket is told to start an agent.
     #[must_use]
     pub fn private(mut self) -> Self {
-        self.about.private = true;
+        self.wired.about.private = true;
         self
     }
 
@@ -115,12 +163,22 @@ impl Agent {
         reload: Option<Reload<'_>>,
         work: impl AsyncFnOnce(mpsc::Sender<Command>) -> T,
     ) -> Result<(Outcome, Option<T>)> {
+        let Self { wired, directory, guard, config } = self;
+        let Wired { driver, journal, listener, about, wiring } = wired;
+        // Before anything is asked for. Without one it goes on: what it would have done, the next start does.
+        if let Err(error) = guard.stands().await {
+            wiring.watch.unguarded(&error);
+        }
+        let guarded = guard.keep(|error| wiring.watch.unguarded(error));
         let (commands, inbox) = mpsc::channel(16);
-        let server = control::serve(self.listener, commands.clone(), self.about);
-        let folder = self.directory.path();
+        let revoke_timeout = config.revoke_timeout;
+        let server = control::serve(listener, commands.clone(), about);
+        let folder = directory.path();
+        let mut inheritance = Box::pin(settle(journal.as_deref(), &wiring, revoke_timeout, commands.clone()));
+        let mut settled = None;
         let followed = Box::pin(async {
             if let Some(reload) = reload {
-                follow::follow(&self.wiring, self.config, folder, reload, commands.clone()).await;
+                follow::follow(&wiring, config, folder, reload, commands.clone()).await;
             }
         });
         let mut done = None;
@@ -130,12 +188,50 @@ impl Agent {
             let _ = commands.send(Command::Stop).await;
             std::future::pending::<()>().await;
         };
-        let outcome = tokio::select! {
-            outcome = Box::pin(self.driver.run(inbox)) => outcome,
-            () = async { tokio::join!(server, worked, followed); } => unreachable!("the first two never end"),
+        let settling = async {
+            settled = Some((&mut inheritance).await);
+            std::future::pending::<()>().await;
         };
-        self.directory.remove()?;
+        let mut outcome = tokio::select! {
+            outcome = Box::pin(driver.run(inbox)) => outcome,
+            () = async { tokio::join!(server, worked, followed, guarded, settling); } => unreachable!("the first two never end"),
+        };
+        // It has begun its last try with the driver's end at the latest.
+        let left = match settled {
+            Some(left) => left,
+            None => inheritance.await,
+        };
+        outcome.unreleased.extend(left);
+        directory.remove()?;
+        guard.dismiss();
         Ok((outcome, done))
+    }
+}
+
+/// Releases what a killed agent of this workspace left, as far as it has not been taken over by then: when all that is
+/// required is published, or after a while, or at the end at the latest. What is left in the end, and why.
+async fn settle(
+    journal: Option<&Journal>,
+    wiring: &Wiring,
+    patience: Duration,
+    commands: mpsc::Sender<Command>,
+) -> Vec<(String, Error)> {
+    let Some(journal) = journal.filter(|journal| !journal.left().is_empty()) else { return Vec::new() };
+    let (reply, ready) = oneshot::channel();
+    // The driver drops the sender when it ends.
+    if commands.send(Command::Ready(reply)).await.is_ok() {
+        let _ = timeout(SETTLING, ready).await;
+    }
+    let told = |record: &Record, outcome: &Result<Released>| wiring.watch.settled(record, outcome);
+    loop {
+        let left = undo::release_left(journal, &wiring.lookup, &wiring.person, patience, &told).await;
+        if left.is_empty() || commands.is_closed() {
+            return left.into_iter().map(|(record, error)| (record.credential, error)).collect();
+        }
+        tokio::select! {
+            () = sleep(SETTLING) => {}
+            () = commands.closed() => {}
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use support::{
     KEY_AND_TOKEN, files_below,
+    guard::kill_both,
     process::Process,
     scene::{Scene, poll},
 };
@@ -161,7 +162,7 @@ fn what_cannot_be_revoked_is_told_beside_the_commands_own_end() {
     {
         assert!(text.contains(words), "no {words:?} in\n{text}");
     }
-    scene.workspace.assert_nothing_left();
+    scene.workspace.assert_only_the_journal_left();
     scene.emulator.clear_faults();
     assert_eq!(scene.run(&[], &["exec", "--", "true"]).0, 0, "the next one takes it over");
     scene.assert_clean();
@@ -171,7 +172,7 @@ fn what_cannot_be_revoked_is_told_beside_the_commands_own_end() {
 fn what_a_killed_agent_left_is_told_of() {
     let scene = Scene::new(&[], KEY_AND_TOKEN);
     let killed = scene.published(&[]);
-    killed.signal(Signal::SIGKILL);
+    kill_both(&killed);
     assert_eq!(scene.finish(killed).0, 128 + 9);
     let (code, pairs, errors) = environment(&scene, &["exec", "--", "env"]);
     assert_eq!(code, Some(0), "{errors}");
@@ -190,7 +191,7 @@ fn while_the_command_runs_only_its_own_process_holds_the_values() {
     exec.wait_for("started\n");
     scene.learn(&exec);
     let found = files_below(scene.workspace.runtime_dir.path());
-    assert_eq!(found.len(), 2, "the env file and the socket: {found:?}");
+    assert_eq!(found.len(), 3, "the env file, the socket and the journal: {found:?}");
     exec.signal(Signal::SIGTERM);
     assert_eq!(scene.finish(exec).0, 128 + 15);
     scene.assert_clean();

@@ -147,6 +147,13 @@ Exits with 0 when everything is published, with 75 when something is missing, an
 It asks the agent that runs, and returns at once. To see the outcome:
   apim-agent refresh && apim-agent status")]
     Refresh,
+    /// Revoke what an agent that was killed left behind
+    #[command(after_help = "\
+It proves who it is anew, and needs no configuration: what was minted is in the workspace's journal, in RAM.
+Mostly there is nothing to do: a killed agent's guard does this at once, or the next agent of the workspace.
+Exits with 0 when nothing is left, and with 75 when something is.
+  apim-agent release --workspace payments-dev")]
+    Release,
     /// Serve the Azure parts alone, on loopback, for other tools' tests
     #[command(after_help = "\
 It serves until Ctrl-C, SIGTERM or SIGHUP, and forgets everything then.

@@ -3,7 +3,7 @@
 use super::{
     ambient::Ambient,
     args::{self, Global},
-    block_on, outlet,
+    block_on, directory, outlet,
     run::ended,
     running,
     signals::Signals,
@@ -14,7 +14,7 @@ use crate::{
     config::ID_TOKEN_VARIABLE,
     error::{Class, Error, Result},
     lifecycle::driver::{self, Values},
-    run::{self, Agent},
+    run::{Agent, Beyond},
     sink::env_file,
     sys::Before,
 };
@@ -75,9 +75,9 @@ fn whole_life(
     block_on(async {
         let mut signals = Signals::catch()?;
         let config = ambient.load(global)?;
-        let directory = run::directory(&config, ambient.xdg_runtime_dir().as_deref())?;
+        let directory = directory::take(&config, ambient, &mut signals).await?;
         let leftovers = directory.leftovers().to_vec();
-        let agent = Agent::assemble(&config, ambient.lookup(), directory, |about| {
+        let agent = Agent::assemble(&config, ambient.lookup(), directory, Beyond::Written, |about| {
             let timeline = Timeline::new(about.clone(), Detail::Trouble, started);
             // `run` notes where RAM may be swapped out; in front of every command that would be noise.
             timeline.begin(&leftovers, None);

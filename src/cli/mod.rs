@@ -2,11 +2,14 @@
 
 pub mod ambient;
 pub mod args;
+mod directory;
 pub mod emulator;
 pub mod emulator_args;
 mod env;
 mod exec;
+mod guard;
 mod outlet;
+mod release;
 mod run;
 mod signals;
 mod status;
@@ -14,7 +17,7 @@ mod timeline;
 
 use crate::{
     error::{Class, Error, Result},
-    lifecycle::control::Client,
+    lifecycle::{control::Client, guard::Post},
     sys,
 };
 use ambient::Ambient;
@@ -24,6 +27,10 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    // Before anything else: it waits for most of its life, and is to be small.
+    if let Some(post) = Post::read(std::env::args_os()) {
+        return guard::main(&post);
+    }
     let args = match args::parse(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => {
@@ -54,6 +61,7 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
         Command::Env(command) => env::env(*command, global, &ambient),
         Command::Status(command) => status::status(*command, global, &ambient),
         Command::Refresh => status::refresh(global, &ambient),
+        Command::Release => release::release(global, &ambient),
         Command::Emulator(command) => {
             emulator::run(run::emulator_options(&command.options), command.ready_file.clone())?;
             Ok(ExitCode::SUCCESS)

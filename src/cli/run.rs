@@ -3,7 +3,7 @@
 use super::{
     ambient::Ambient,
     args::{self, Global},
-    block_on,
+    block_on, directory,
     emulator::{ReadyFile, start},
     emulator_args::EmulatorOptions,
     outlet,
@@ -17,7 +17,7 @@ use crate::{
     emulator::{self, Ready, gateway},
     error::{Class, Error, Result},
     lifecycle::driver::{Command, Outcome},
-    run::{self, Agent, Reload},
+    run::{Agent, Beyond, Reload},
     sink::swap::swap_in_use,
 };
 use std::{
@@ -37,7 +37,8 @@ pub(super) fn run(command: &args::Run, global: &Global, ambient: &Ambient) -> Re
             Box::pin(on_emulator(command, global, ambient, signals, started)).await
         } else {
             let reload = Reload { file: ambient.file(global), load: Box::new(|| ambient.load(global)) };
-            foreground(&ambient.load(global)?, ambient, signals, started, reload, None).await
+            let config = ambient.load(global)?;
+            Box::pin(foreground(&config, ambient, signals, started, reload, Beyond::Written, None)).await
         }
     })
 }
@@ -58,7 +59,8 @@ async fn on_emulator(
     let config = load()?;
     let reload = Reload { file: ambient.file_with(global), load: Box::new(load) };
     let ready = command.ready_file.clone().map(|path| (path, emulator.ready().clone()));
-    let code = foreground(&config, ambient, signals, started, reload, ready).await;
+    let lived = foreground(&config, ambient, signals, started, reload, Beyond::Nothing, ready);
+    let code = Box::pin(lived).await;
     emulator.stop();
     code
 }
@@ -142,11 +144,12 @@ async fn foreground(
     mut signals: Signals,
     started: SystemTime,
     reload: Reload<'_>,
+    beyond: Beyond,
     ready: Option<(PathBuf, Ready)>,
 ) -> Result<ExitCode> {
-    let directory = run::directory(config, ambient.xdg_runtime_dir().as_deref())?;
+    let directory = directory::take(config, ambient, &mut signals).await?;
     let leftovers = directory.leftovers().to_vec();
-    let agent = Agent::assemble(config, ambient.lookup(), directory, |about| {
+    let agent = Agent::assemble(config, ambient.lookup(), directory, beyond, |about| {
         let detail = Detail::Full { ca_file: config.ca_file.clone() };
         let timeline = Timeline::new(about.clone(), detail, started);
         timeline.begin(&leftovers, swap_in_use().as_deref());
@@ -212,7 +215,7 @@ pub(super) fn ended(outcome: Outcome) -> Result<ExitCode> {
     Err(Error::new(Class::TryAgain, "not everything could be revoked, the env file is wiped all the same")
         .why(lines.join("\n"))
         .fix(
-            "a subscription is taken over by the next agent of this workspace, or delete it at the APIM service; \
-             a token works until it expires, unless whoever issued it ends it",
+            "run `apim-agent release` later, or start the agent again, which does the same; a subscription can also be \
+             deleted at the APIM service, and a token works until it expires, unless whoever issued it ends it",
         ))
 }

@@ -6,17 +6,18 @@ use super::outlet;
 use crate::{
     clock,
     config::Kind,
-    error::Error,
+    error::{Error, Result},
     exchange::AccessToken,
     identity::prompt::Prompt,
     lease::Released,
     lifecycle::{
         change::Plan,
         driver::{Notice, View},
+        journal::Record,
         machine::Index,
         status::{About, AboutCredential, Identity, actor},
     },
-    run::Watch,
+    run::{Watch, undo},
     sink::runtime_dir::Leftover,
 };
 use std::{
@@ -324,6 +325,23 @@ impl Watch for Timeline {
     fn unwatched(&self, error: &Error) {
         self.trouble("note", error, "");
     }
+
+    fn settled(&self, record: &Record, outcome: &Result<Released>) {
+        match outcome {
+            Ok(_) => {
+                let (label, text) = undo::tell(record, outcome, clock::now());
+                self.say(&format!("{label:<10} {text}"));
+            }
+            Err(error) => {
+                let who = format!("{}, left by a killed agent", record.credential);
+                self.trouble(&who, error, "");
+            }
+        }
+    }
+
+    fn unguarded(&self, error: &Error) {
+        self.trouble("note", error, "");
+    }
 }
 
 /// The variables of those that have no value.
@@ -338,7 +356,7 @@ fn missing(view: &View<'_>) -> String {
 }
 
 /// Somebody may have to do something now, so this is said however little else is.
-fn prompted(prompt: &Prompt, now: SystemTime) -> String {
+pub(super) fn prompted(prompt: &Prompt, now: SystemTime) -> String {
     let text = match prompt {
         Prompt::DeviceCode { url, code, expires_at } => {
             format!("open {url} and enter {code}, until {}", until(*expires_at, now))

@@ -8,6 +8,7 @@ mod ledger;
 
 use super::{
     Lease, Lessor, Released, Value,
+    announce::{Announce, Mint, unannounced},
     probe::{Presented, Probe},
 };
 use crate::{
@@ -28,6 +29,8 @@ pub struct Brokered {
     probe: Option<Probe>,
     /// Whether the exchange takes back what it has issued.
     revokes: bool,
+    /// Where it is written down until when tokens are out, if they can be revoked.
+    announce: Arc<dyn Announce>,
     /// Never held across an await, so a call that is cut short leaves it whole.
     ledger: Mutex<Ledger>,
 }
@@ -41,7 +44,29 @@ impl Brokered {
         revokes: bool,
         probe: Option<Probe>,
     ) -> Self {
-        Self { exchange, scope: scope.map(str::to_owned), probe, revokes, ledger: Mutex::default() }
+        let scope = scope.map(str::to_owned);
+        Self { exchange, scope, probe, revokes, announce: unannounced(), ledger: Mutex::default() }
+    }
+
+    /// The same, with the tokens that can be revoked announced at `announce`.
+    #[must_use]
+    pub fn announced(mut self, announce: Arc<dyn Announce>) -> Self {
+        self.announce = announce;
+        self
+    }
+
+    /// Writes down until when tokens are out.
+    async fn announce(&self) {
+        if !self.revokes {
+            return;
+        }
+        let until = self.ledger().latest_end();
+        if until.is_none() {
+            self.announce.ended(Mint::Tokens { until });
+        } else if let Err(error) = self.announce.minting(Mint::Tokens { until }).await {
+            // That some are out is written down already; their end is a courtesy to whoever reads it.
+            tracing::warn!("the journal does not say until when a token is good: {error}");
+        }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -80,10 +105,20 @@ impl Lessor for Brokered {
             .why("the gateway accepted none of them, or they could not be revoked")
             .fix("see the errors before this one"));
         }
-        let issued = self.exchange.exchange(self.scope.as_deref()).await?;
+        if self.revokes {
+            self.announce.minting(Mint::Tokens { until: None }).await?;
+        }
+        let issued = match self.exchange.exchange(self.scope.as_deref()).await {
+            Ok(issued) => issued,
+            Err(error) => {
+                self.announce().await;
+                return Err(error);
+            }
+        };
         // From here on it can be revoked, whatever becomes of this call.
         let lease = Value::Text(issued.token.duplicate());
         self.ledger().issued(issued.token, issued.bearer, issued.expires_at, self.revokes);
+        self.announce().await;
         Ok(Lease { value: lease, issued_at, expires_at: issued.expires_at, refresh_at: issued.refresh_at })
     }
 
@@ -119,7 +154,9 @@ impl Lessor for Brokered {
             return Ok(Released::Expires);
         }
         let tokens = self.ledger().all();
-        self.revoke(tokens).await.map(|()| Released::Revoked)
+        self.revoke(tokens).await?;
+        self.announce().await;
+        Ok(Released::Revoked)
     }
 }
 

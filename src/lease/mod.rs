@@ -3,6 +3,7 @@
 //! A new kind is one file with a [`Lessor`] and one line in [`lessors`].
 
 pub mod access_token;
+pub mod announce;
 pub mod arm;
 pub mod arm_error;
 pub mod bearer;
@@ -23,13 +24,14 @@ mod wire_tests;
 mod wiring_tests;
 
 use crate::{
-    config::{Config, Method, Target, credential::InVault},
+    config::{Config, Credential, Method, Target, credential::InVault},
     error::{Class, Error, Result},
     exchange::{Exchange, Identities},
     http,
     secret::Secret,
 };
 use access_token::AccessToken;
+use announce::Announce;
 use arm::Arm;
 use async_trait::async_trait;
 use brokered::Brokered;
@@ -120,17 +122,23 @@ pub trait Lessor: Send + Sync {
         true
     }
 
+    /// Takes over what another process has announced as [`Mint::Subscription`](announce::Mint), so that
+    /// [`Lessor::release`] ends that.
+    fn adopt(&self, _sid: &str) {}
+
     /// Ends everything this lessor has minted. Repeatable: a second call continues where the first one failed.
     async fn release(&self) -> Result<Released>;
 }
 
 /// The lessors of all credentials of `config`, in its order. Those that go to the same APIM service by the same exchange
-/// share one client for ARM, so one token for it; so do those in the same vault.
+/// share one client for ARM, so one token for it; so do those in the same vault. What only a call at its service ends is
+/// announced first, at what `announce` gives for the credential.
 pub fn lessors(
     config: &Config,
     identities: &Identities,
     exchanges: &BTreeMap<String, Arc<dyn Exchange>>,
     http: &http::Client,
+    announce: impl Fn(&Credential) -> Arc<dyn Announce>,
 ) -> Result<Vec<Arc<dyn Lessor>>> {
     let mut arms = BTreeMap::new();
     let mut vaults = Vaults::default();
@@ -144,13 +152,15 @@ pub fn lessors(
         lessors.push(match &credential.target {
             // Whatever can be revoked is, so such a token is a brokered one by another name.
             Target::AccessToken { exchange: name, scope } if revokes(config, name) => {
-                Arc::new(Brokered::new(exchange(name), Some(scope), true, probe))
+                let lessor = Brokered::new(exchange(name), Some(scope), true, probe);
+                Arc::new(lessor.announced(announce(credential)))
             }
             Target::AccessToken { exchange: name, scope } => {
                 Arc::new(AccessToken::new(exchange(name), scope, probe))
             }
             Target::Brokered { exchange: name, scope } => {
-                Arc::new(Brokered::new(exchange(name), scope.as_deref(), revokes(config, name), probe))
+                let lessor = Brokered::new(exchange(name), scope.as_deref(), revokes(config, name), probe);
+                Arc::new(lessor.announced(announce(credential)))
             }
             Target::IdToken { identity, audience } => {
                 Arc::new(IdToken::new(Arc::clone(&identities[identity]), audience, probe))
@@ -177,7 +187,7 @@ pub fn lessors(
                     workspace: config.workspace.clone(),
                     lifetime: credential.lifetime,
                 };
-                Arc::new(SubscriptionKey::new(arm, probe, wanted))
+                Arc::new(SubscriptionKey::new(arm, probe, wanted).announced(announce(credential)))
             }
             Target::VaultSecret(place) => {
                 Arc::new(VaultSecret::new(vault(place)?, place, credential.lifetime))

@@ -1,7 +1,7 @@
 //! From a configuration file to lessors: each kind that needs no Azure gets the exchange, the identity and the probe that
 //! are written there.
 
-use super::{Lessor, Released, lessors};
+use super::{Lessor, Released, announce::unannounced, lessors};
 use crate::{
     clock,
     config::{self, Choice, Config, Env, Inputs},
@@ -61,7 +61,7 @@ fn wired(server: &Server, config: &Config) -> Vec<Arc<dyn Lessor>> {
     let (person, ..) = person();
     let identities = select::sources(config, &http, &lookup, &person);
     let exchanges = exchanges(config, &identities, &http).unwrap();
-    lessors(config, &identities, &exchanges, &http).unwrap()
+    lessors(config, &identities, &exchanges, &http, |_| unannounced()).unwrap()
 }
 
 /// Method and path of each request.

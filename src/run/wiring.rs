@@ -14,10 +14,11 @@ use crate::{
         prompt::Person,
         select::{self, Lookup},
     },
-    lease,
+    lease::{self, announce::unannounced},
     lifecycle::{
         change::identities,
         driver::Entry,
+        journal::Journal,
         status::{AboutCredential, Call, Seen},
     },
     sink::env_file,
@@ -28,9 +29,11 @@ use url::Url;
 /// What stays the same whatever the configuration becomes.
 pub(super) struct Wiring {
     http: Client,
-    lookup: Lookup,
+    pub(super) lookup: Lookup,
     pub(super) watch: Arc<dyn Watch>,
-    person: Person,
+    pub(super) person: Person,
+    /// Where it is written down what is minted.
+    journal: Option<Arc<Journal>>,
 }
 
 impl Wiring {
@@ -39,6 +42,7 @@ impl Wiring {
         lookup: &Lookup,
         watch: Arc<dyn Watch>,
         person: Person,
+        journal: Option<Arc<Journal>>,
     ) -> Result<Self> {
         let variable = |name: &str| lookup(name).or_else(|| lookup(&name.to_lowercase()));
         let http = Client::new(&http::Options {
@@ -47,7 +51,7 @@ impl Wiring {
             proxy: variable("HTTPS_PROXY"),
             no_proxy: variable("NO_PROXY"),
         })?;
-        Ok(Self { http, lookup: Arc::clone(lookup), watch, person })
+        Ok(Self { http, lookup: Arc::clone(lookup), watch, person, journal })
     }
 
     /// The credentials of `config`, in its order, with all that issues them. Asks nobody for anything.
@@ -64,7 +68,10 @@ impl Wiring {
             let watched: Arc<dyn Exchange> = Arc::new(Watched { inner, watch: Arc::clone(&self.watch) });
             (name, watched)
         });
-        let lessors = lease::lessors(config, &sources, &watched.collect(), &self.http)?;
+        let announce = |credential: &_| {
+            self.journal.as_ref().map_or_else(unannounced, |journal| journal.entry(config, credential))
+        };
+        let lessors = lease::lessors(config, &sources, &watched.collect(), &self.http, announce)?;
         let entries = config.credentials.iter().zip(lessors).map(|(credential, lessor)| {
             let identities = identities(config, credential);
             Entry {

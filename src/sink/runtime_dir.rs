@@ -4,9 +4,13 @@
 //! BASE                 trusted, or our own with mode 0700; in RAM
 //! └── WORKSPACE-hash   ours, 0700, in RAM, flock held while the agent lives
 //!     ├── env          what is published
-//!     └── control      the agent's socket
+//!     ├── control      the agent's socket
+//!     └── journal      what has been minted and not released: the one file that is never wiped with the others
 //! ```
 //! Once opened, everything goes through the kept descriptors; the path is for people to read.
+
+mod lock;
+mod refused;
 
 use super::{
     candidates::{Candidate, candidates, folder_name, hideouts},
@@ -14,26 +18,26 @@ use super::{
     walk::{Me, Miss, Missing, Refusal, enter, open_trusted, prove_private, prove_ram, stat, vouch},
 };
 use crate::error::{Class, Error, Result};
+use lock::{control_address, listener, lock};
 use nix::{
     errno::Errno,
     fcntl::{AtFlags, Flock, FlockArg, OFlag},
-    sys::{
-        socket::{
-            AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket,
-            sockopt::PeerCredentials,
-        },
-        stat::{FileStat, fstat, fstatat},
-    },
+    sys::stat::{FileStat, fstat, fstatat},
     unistd::{Uid, UnlinkatFlags, unlinkat},
 };
+use refused::{none_fits, unfit};
 use std::{
     ffi::{CStr, OsStr, OsString},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 /// The control socket's name in the folder.
 pub const CONTROL: &str = "control";
+
+/// The journal's name in the folder. It holds no secret, and whoever removes it forgets what is to be released: that is
+/// the journal's own business, and nobody else's.
+pub const JOURNAL: &str = "journal";
 
 /// An ending agent may remove folders under our hands; so often we begin again.
 const ATTEMPTS: usize = 16;
@@ -45,6 +49,7 @@ pub struct RuntimeDir {
     path: PathBuf,
     hold: Hold,
     leftovers: Vec<Leftover>,
+    inherited: Vec<Self>,
 }
 
 /// What an agent that was killed left behind; it has been wiped.
@@ -81,21 +86,29 @@ impl RuntimeDir {
     ///
     /// Errors: [`Class::Config`] when no place will do, with each place, what is wrong with it and the line that would
     /// mend it; [`Class::TryAgain`] when an agent for the workspace already runs. An agent in a place that was given
-    /// explicitly and one in the default order do not see each other.
+    /// explicitly and one in the default order do not see each other. With a time to retry after when nobody answers for
+    /// the lock: then a killed agent is being cleaned up after, which ends by itself.
     pub fn open(wanted: Option<&Path>, xdg_runtime_dir: Option<&Path>, workspace: &str) -> Result<Self> {
         let uid = Uid::effective().as_raw();
         let absolute = wanted.map(absolute).transpose()?;
         let wanted = absolute.as_deref();
         let name = OsString::from(folder_name(workspace));
-        let mut leftovers = Vec::new();
+        let (mut leftovers, mut inherited) = (Vec::new(), Vec::new());
         for place in hideouts(wanted, xdg_runtime_dir, uid) {
-            leftovers.extend(sweep(&place, &name, workspace)?);
+            let (leftover, kept) = sweep(&place, &name, workspace)?;
+            leftovers.extend(leftover);
+            inherited.extend(kept);
         }
         let mut refusals = Vec::new();
         for place in candidates(wanted, xdg_runtime_dir, uid) {
+            // It stays locked since it was swept.
+            if let Some(at) = inherited.iter().position(|kept: &Self| kept.base.path == place.base) {
+                let kept = inherited.swap_remove(at);
+                return Ok(Self { leftovers, inherited, ..kept });
+            }
             match take(&place, &name, workspace) {
                 Ok((base, path, lock)) => {
-                    return Ok(Self { base, name, path, hold: Hold::Locked(lock), leftovers });
+                    return Ok(Self { base, name, path, hold: Hold::Locked(lock), leftovers, inherited });
                 }
                 Err(Untaken::Refused(refusal)) => match wanted {
                     Some(wanted) => return Err(unfit(wanted, refusal)),
@@ -122,7 +135,15 @@ impl RuntimeDir {
         for place in hideouts(wanted, xdg_runtime_dir, Uid::effective().as_raw()) {
             match open_folder(&place, &name, Missing::Leave) {
                 Ok((base, path, fd)) => {
-                    return Ok(Some(Self { base, name, path, hold: Hold::Seen(fd), leftovers: Vec::new() }));
+                    let hold = Hold::Seen(fd);
+                    return Ok(Some(Self {
+                        base,
+                        name,
+                        path,
+                        hold,
+                        leftovers: Vec::new(),
+                        inherited: Vec::new(),
+                    }));
                 }
                 Err(Miss::Refused(refusal)) => {
                     if let Some(wanted) = wanted {
@@ -135,6 +156,34 @@ impl RuntimeDir {
         Ok(None)
     }
 
+    /// The folder at `path` as another process holds it, by a descriptor that it has shared with us, lock included: it is
+    /// ours together, until either lets go of it on purpose or both are gone. `removable` is what [`RuntimeDir::removable`]
+    /// says there.
+    ///
+    /// Errors: [`Class::Internal`] when the path does not lead to that folder any more.
+    pub fn inherit(fd: OwnedFd, path: &Path, removable: bool) -> Result<Self> {
+        let lost = || {
+            Error::new(
+                Class::Internal,
+                format!("the runtime directory is not at {} any more", path.display()),
+            )
+            .why("another hand has moved, removed or replaced it")
+        };
+        let (Some(base), Some(name)) = (path.parent(), path.file_name()) else { return Err(lost()) };
+        let place = Candidate { base: base.to_owned(), own: removable };
+        let base = Base::open(&place, Missing::Leave).map_err(|_| lost())?;
+        // The lock belongs to what was opened, not to the process: this finds it held by ourselves.
+        let lock = Flock::lock(fd, FlockArg::LockExclusiveNonblock).map_err(|_| lost())?;
+        let (name, path) = (name.to_owned(), path.to_owned());
+        let hold = Hold::Locked(lock);
+        Ok(Self { base, name, path, hold, leftovers: Vec::new(), inherited: Vec::new() })
+    }
+
+    /// Whether the base folder is removed with the last workspace in it.
+    pub fn removable(&self) -> bool {
+        self.base.removable
+    }
+
     /// Where it is, for people and for `. PATH`.
     pub fn path(&self) -> &Path {
         &self.path
@@ -143,6 +192,11 @@ impl RuntimeDir {
     /// What killed agents left, wiped when this was opened.
     pub fn leftovers(&self) -> &[Leftover] {
         &self.leftovers
+    }
+
+    /// What killed agents of this workspace left in other places, because a journal is in it. Locked as this one is.
+    pub fn inherited(&self) -> &[Self] {
+        &self.inherited
     }
 
     /// The process that listens at the control socket, if one does.
@@ -161,23 +215,18 @@ impl RuntimeDir {
         same(fstat(self.as_fd()), entry(&self.base, &self.name))
     }
 
-    /// Wipes every file except those named in `keep`.
-    pub fn clear(&self, keep: &[&str]) -> Result<()> {
-        let kept = |name: &CStr| keep.iter().any(|kept| kept.as_bytes() == name.to_bytes());
-        report(&self.path, clear(self.as_fd(), |name| !kept(name))).map(drop)
+    /// Wipes every file but the [`JOURNAL`]; how many there were.
+    pub fn clear(&self) -> Result<usize> {
+        wipe(self, &self.path)
     }
 
     /// Wipes and removes all that is ours: the files, the folder, and the base folder unless others are in it or a
-    /// person had made it. Repeatable.
+    /// person had made it. A [`JOURNAL`] that is there stays, and the folder with it. Repeatable.
     pub fn remove(&self) -> Result<()> {
-        self.clear(&[])?;
+        self.clear()?;
         if self.stands() {
-            match unlinkat(&self.base.fd, self.name.as_os_str(), UnlinkatFlags::RemoveDir) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(errno) => return Err(cannot("remove", &self.path, errno)),
-            }
+            remove_folder(&self.base, &self.name).map_err(|errno| cannot("remove", &self.path, errno))?;
         }
-        self.base.remove_if_empty();
         Ok(())
     }
 }
@@ -216,6 +265,26 @@ impl Base {
             let _ = unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::RemoveDir);
         }
     }
+}
+
+/// Wipes what is in a runtime directory that another process held, by its descriptor alone; how many files there were.
+pub fn wipe(directory: impl AsFd, path: &Path) -> Result<usize> {
+    report(path, clear(directory, is_wiped))
+}
+
+/// All but the journal.
+fn is_wiped(name: &CStr) -> bool {
+    name.to_bytes() != JOURNAL.as_bytes()
+}
+
+/// Removes the wiped folder, and its base with it; whether it is gone, and not kept by a journal.
+fn remove_folder(base: &Base, name: &OsStr) -> nix::Result<bool> {
+    match unlinkat(&base.fd, name, UnlinkatFlags::RemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => base.remove_if_empty(),
+        Err(Errno::ENOTEMPTY | Errno::EEXIST) => return Ok(false),
+        Err(errno) => return Err(errno),
+    }
+    Ok(true)
 }
 
 const NOFOLLOW: AtFlags = AtFlags::AT_SYMLINK_NOFOLLOW;
@@ -275,46 +344,21 @@ fn take(
     Err(Untaken::Refused(Refusal { place: place.base.clone(), why, fix: None }))
 }
 
-/// Wipes and removes what a killed agent left in this place. An agent that runs there is an error.
-fn sweep(place: &Candidate, name: &OsStr, workspace: &str) -> Result<Option<Leftover>> {
+/// Wipes what a killed agent left in this place, and removes it; a folder that a journal keeps stays locked. An agent that
+/// runs there is an error.
+fn sweep(place: &Candidate, name: &OsStr, workspace: &str) -> Result<(Option<Leftover>, Option<RuntimeDir>)> {
     // What is absent or not good enough holds nothing of ours; `take` will say so where it matters.
-    let Ok((base, path, fd)) = open_folder(place, name, Missing::Leave) else { return Ok(None) };
+    let Ok((base, path, fd)) = open_folder(place, name, Missing::Leave) else { return Ok((None, None)) };
     let lock = lock(fd, &path, workspace)?;
-    let files = report(&path, clear(&*lock, |_| true))?;
-    if same(fstat(&*lock), entry(&base, name)) {
-        match unlinkat(&base.fd, name, UnlinkatFlags::RemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => base.remove_if_empty(),
-            Err(errno) => return Err(cannot("remove", &path, errno)),
-        }
+    let files = report(&path, clear(&*lock, is_wiped))?;
+    let leftover = (files > 0).then(|| Leftover { path: path.clone(), files });
+    let stands = same(fstat(&*lock), entry(&base, name));
+    if !stands || remove_folder(&base, name).map_err(|errno| cannot("remove", &path, errno))? {
+        return Ok((leftover, None));
     }
-    Ok((files > 0).then_some(Leftover { path, files }))
-}
-
-fn lock(fd: OwnedFd, path: &Path, workspace: &str) -> Result<Flock<OwnedFd>> {
-    Flock::lock(fd, FlockArg::LockExclusiveNonblock).map_err(|(fd, errno)| match errno {
-        Errno::EWOULDBLOCK => {
-            let who =
-                listener(fd.as_fd()).map_or_else(|| "its process".to_owned(), |pid| format!("process {pid}"));
-            Error::new(Class::TryAgain, format!("an agent for workspace {workspace} already runs"))
-                .why(format!("{who} holds {}", path.display()))
-                .fix("see `apim-agent status`; stop that agent first, or use what it publishes")
-        }
-        errno => cannot("lock", path, errno),
-    })
-}
-
-fn control_address(dir: BorrowedFd<'_>) -> PathBuf {
-    format!("/proc/self/fd/{}/{CONTROL}", dir.as_raw_fd()).into()
-}
-
-/// Who listens at the control socket in `dir`: the kernel remembers it from the call of `listen`.
-fn listener(dir: BorrowedFd<'_>) -> Option<i32> {
-    let address = UnixAddr::new(&control_address(dir)).ok()?;
-    // Not blocking: an agent that hangs may have a full queue.
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None).ok()?;
-    connect(probe.as_raw_fd(), &address).ok()?;
-    getsockopt(&probe, PeerCredentials).ok().map(|peer| peer.pid())
+    let (name, hold) = (name.to_owned(), Hold::Locked(lock));
+    let kept = RuntimeDir { base, name, path, hold, leftovers: Vec::new(), inherited: Vec::new() };
+    Ok((leftover, Some(kept)))
 }
 
 fn report(path: &Path, cleared: Cleared) -> Result<usize> {
@@ -330,46 +374,4 @@ fn report(path: &Path, cleared: Cleared) -> Result<usize> {
 
 fn cannot(verb: &str, path: &Path, errno: Errno) -> Error {
     Error::new(Class::Internal, format!("could not {verb} {}", path.display())).why(errno.desc())
-}
-
-/// The place that somebody asked for is not good enough, or a folder on the way to it.
-fn unfit(wanted: &Path, refusal: Refusal) -> Error {
-    let Refusal { place, why, fix } = refusal;
-    let other = "or leave the setting out: the agent finds a place by itself";
-    Error::new(Class::Config, format!("the runtime directory {} cannot be used", wanted.display()))
-        .why(if place == wanted { format!("it {why}") } else { format!("{} {why}", place.display()) })
-        .fix(fix.map_or_else(|| format!("choose another; {other}"), |fix| format!("{fix}; {other}")))
-}
-
-fn none_fits(refusals: &[Refusal], uid: u32) -> Error {
-    let tried = refusals.iter().map(|Refusal { place, why, fix }| {
-        let fix = fix.as_ref().map(|fix| format!("; to mend it: {fix}")).unwrap_or_default();
-        format!("{} {why}{fix}", place.display())
-    });
-    Error::new(Class::Config, "no place in RAM was found for the credentials")
-        .why(tried.collect::<Vec<_>>().join("\n"))
-        .fix(format!(
-            "give the workspace a tmpfs: in devcontainer.json \"mounts\": [\"type=tmpfs,target=/run/apim-agent\"], or \
-             mkdir -m 700 /dev/shm/apim-agent-{uid}, or --runtime-dir with a folder on one"
-        ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn when_no_place_fits_each_is_named_with_what_is_wrong_and_what_mends_it() {
-        let refusal = |place: &str, fix: Option<&str>| Refusal {
-            place: place.into(),
-            why: "is wrong".to_owned(),
-            fix: fix.map(str::to_owned),
-        };
-        let error =
-            none_fits(&[refusal("/run/apim-agent", None), refusal("/tmp/x", Some("chmod 700 /tmp/x"))], 7);
-        assert_eq!(error.exit_code(), 78);
-        let why = "/run/apim-agent is wrong\n/tmp/x is wrong; to mend it: chmod 700 /tmp/x";
-        assert_eq!(error.why.as_deref(), Some(why));
-        assert!(error.fix.is_some_and(|fix| fix.contains("mkdir -m 700 /dev/shm/apim-agent-7")));
-    }
 }

@@ -41,7 +41,7 @@ fn a_role_without_the_right_to_delete_leaves_something_and_says_what() {
     {
         assert!(text.contains(words), "no {words:?} in\n{text}");
     }
-    scene.workspace.assert_nothing_left();
+    scene.workspace.assert_only_the_journal_left();
     scene.assert_silent();
 }
 

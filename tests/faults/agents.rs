@@ -4,11 +4,11 @@ use super::{
     KEY,
     support::{
         files_below,
+        guard::kill_both,
         process::Process,
         scene::{Scene, poll},
     },
 };
-use nix::sys::signal::Signal;
 
 #[test]
 fn the_second_agent_of_a_workspace_names_the_first() {
@@ -47,10 +47,10 @@ fn what_a_killed_agent_left_is_wiped_and_taken_over() {
     let file = scene.workspace.env_file();
     let old_key = scene.workspace.value("APIM_SUBSCRIPTION_KEY");
     let held_open = std::fs::File::open(&file).unwrap();
-    killed.signal(Signal::SIGKILL);
+    kill_both(&killed);
     let (code, text) = scene.finish(killed);
     assert_eq!(code, 128 + 9, "{text}");
-    assert_eq!(files_below(scene.workspace.runtime_dir.path()).len(), 2, "env and control are left");
+    assert_eq!(files_below(scene.workspace.runtime_dir.path()).len(), 3, "env, control and journal are left");
     let (code, text) = scene.run(&[], &["status"]);
     assert_eq!(code, 69, "{text}");
     assert!(text.contains("no agent runs"), "{text}");

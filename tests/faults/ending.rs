@@ -120,7 +120,7 @@ fn what_cannot_be_revoked_is_named_and_left_to_the_next() {
         ] {
             assert!(text.contains(words), "{name}: no {words:?} in\n{text}");
         }
-        scene.workspace.assert_nothing_left();
+        scene.workspace.assert_only_the_journal_left();
         scene.assert_silent();
 
         scene.emulator.clear_faults();
@@ -147,7 +147,7 @@ fn a_second_signal_ends_the_wait() {
     let (code, text) = scene.finish(agent);
     assert_eq!(code, 75, "{text}");
     assert!(text.contains("no answer before the deadline for revocations"), "{text}");
-    scene.workspace.assert_nothing_left();
+    scene.workspace.assert_only_the_journal_left();
     let next = scene.published(&[]);
     assert_eq!(scene.end(next).0, 0);
     scene.assert_clean();

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test binary uses a part of it.
 #![allow(clippy::unwrap_used)] // a test's helpers may panic as the tests themselves do
 
+pub(crate) mod guard;
 pub(crate) mod hostile;
 pub(crate) mod leaks;
 pub(crate) mod process;
@@ -305,8 +306,16 @@ probe = "/echo"
     /// Fails when there is an env file, whole or being written.
     pub(crate) fn assert_nothing_published(&self) {
         let found = files_below(self.runtime_dir.path());
-        let files: Vec<_> = found.iter().filter(|path| !path.ends_with("control")).collect();
+        let is_value = |path: &&PathBuf| !["control", "journal"].iter().any(|name| path.ends_with(name));
+        let files: Vec<_> = found.iter().filter(is_value).collect();
         assert!(files.is_empty(), "published: {files:?}");
+    }
+
+    /// Fails unless the journal is all that is left: something could not be revoked.
+    pub(crate) fn assert_only_the_journal_left(&self) {
+        let found = files_below(self.runtime_dir.path());
+        let [journal] = &found[..] else { panic!("left in the runtime directory: {found:?}") };
+        assert!(journal.ends_with("journal"), "{}", journal.display());
     }
 
     /// Fails when anything is left in the runtime directory.

@@ -41,6 +41,11 @@ impl Ledger {
         self.entries.push(Entry { token: Arc::new(token), bearer, expires_at });
     }
 
+    /// When the last of those that are out ends.
+    pub(super) fn latest_end(&self) -> Option<SystemTime> {
+        self.entries.iter().map(|entry| entry.expires_at).max()
+    }
+
     /// Whether any token has ever been handed out.
     pub(super) fn has_issued(&self) -> bool {
         self.has_issued

@@ -14,6 +14,7 @@ mod tests;
 
 use super::{
     Lease, Lessor, Released, Value,
+    announce::{Announce, Mint, unannounced},
     arm::{Arm, Change, New},
     arm_error::{Effect, Fault},
     probe::{Presented, Probe},
@@ -27,7 +28,10 @@ use crate::{
 use async_trait::async_trait;
 use record::{Record, Side, Step};
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -62,13 +66,58 @@ pub struct SubscriptionKey {
     record: Mutex<Record>,
     /// Who the user is, for the display name; known since the first exchange.
     user: Mutex<Option<String>>,
+    /// What may exist is written down there.
+    announce: Arc<dyn Announce>,
+    /// Creates under way.
+    creating: AtomicUsize,
     pause: Duration,
+}
+
+/// A create that is under way for as long as this lives: it may be called off at any await.
+struct Creating<'a>(&'a AtomicUsize);
+
+impl<'a> Creating<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Creating<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl SubscriptionKey {
     /// Issues what is `wanted`. Without a `probe` a key counts as accepted as soon as it is issued.
     pub fn new(arm: Arc<Arm>, probe: Option<Probe>, wanted: Wanted) -> Self {
-        Self { arm, probe, wanted, record: Mutex::default(), user: Mutex::default(), pause: PAUSE }
+        Self {
+            arm,
+            probe,
+            wanted,
+            record: Mutex::default(),
+            user: Mutex::default(),
+            announce: unannounced(),
+            creating: AtomicUsize::new(0),
+            pause: PAUSE,
+        }
+    }
+
+    /// The same, with what it mints announced at `announce`.
+    #[must_use]
+    pub fn announced(mut self, announce: Arc<dyn Announce>) -> Self {
+        self.announce = announce;
+        self
+    }
+
+    /// The subscription does not exist, or not any more.
+    fn gone(&self, sid: &str) {
+        self.record().gone();
+        // A create that is under way may still make it.
+        if self.creating.load(Ordering::Relaxed) == 0 {
+            self.announce.ended(Mint::Subscription(sid));
+        }
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
@@ -102,6 +151,9 @@ impl SubscriptionKey {
         loop {
             let until = self.covered_until(clock::now());
             let display_name = self.display_name(until);
+            // Whatever becomes of this process: what may exist from here on is written down before it does.
+            self.announce.minting(Mint::Subscription(&sid)).await?;
+            let creating = Creating::begin(&self.creating);
             let scope = &self.wanted.scope;
             let new = New { scope, display_name: &display_name, primary: &primary, secondary: &secondary };
             // From here on it may exist, whatever becomes of this call.
@@ -114,8 +166,12 @@ impl SubscriptionKey {
                     return Ok(());
                 }
                 Err(Fault { effect, error }) => {
+                    drop(creating);
                     if effect != Effect::Unknown && !existed {
-                        self.record().gone();
+                        self.gone(&sid);
+                    } else {
+                        // Named again, since a release may have overtaken the request.
+                        self.record().creating(&sid);
                     }
                     // Creations at the same time stumble over each other in the service.
                     if effect != Effect::Stale || attempt == TRIES {
@@ -145,7 +201,7 @@ impl SubscriptionKey {
                 }
                 Err(Fault { effect: Effect::Missing, .. }) => {
                     tracing::warn!(sid, "the subscription was deleted by another hand");
-                    self.record().gone();
+                    self.gone(&sid);
                     return Ok(());
                 }
                 Err(Fault { effect: Effect::Stale, .. }) if attempt < TRIES => self.record().set_etag(None),
@@ -182,7 +238,7 @@ impl SubscriptionKey {
         let Some(sid) = self.record().to_look_for() else { return error };
         match self.arm.version(&sid).await {
             Err(Fault { effect: Effect::Missing, .. }) => {
-                self.record().gone();
+                self.gone(&sid);
                 Error::new(Class::Void, format!("the subscription {sid} was deleted by another hand"))
                     .why("ARM does not know it, and the gateway refuses its keys")
                     .fix("a new one is created; see who deletes subscriptions of this APIM service")
@@ -251,6 +307,10 @@ impl Lessor for SubscriptionKey {
         self.record().sid().is_some()
     }
 
+    fn adopt(&self, sid: &str) {
+        self.record().creating(sid);
+    }
+
     async fn release(&self) -> Result<Released> {
         // Also after a create whose answer never came. The driver lets a create under way land first.
         let sid = self.record().sid().map(str::to_owned);
@@ -258,7 +318,7 @@ impl Lessor for SubscriptionKey {
         let was_there = self.arm.delete(&sid).await?;
         // One that was confirmed and is not there any more is refused too, whoever deleted it.
         let existed = was_there || self.record().is_live();
-        self.record().gone();
+        self.gone(&sid);
         Ok(if existed { Released::Revoked } else { Released::Nothing })
     }
 }
