@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 pub struct Reload<'a> {
     /// The file that was read, if one was.
     pub file: Option<PathBuf>,
+    /// The folder with the records of what is allowed: a file may become so without a change of its own.
+    pub allowed: Option<PathBuf>,
     /// Reads it again.
     pub load: Box<dyn Fn() -> Result<Config> + 'a>,
 }
@@ -30,7 +32,7 @@ pub(super) async fn follow(
     commands: mpsc::Sender<Command>,
 ) {
     let bell = Bell::default();
-    let watch = |config: &Config| Watcher::new(&bell, spots(config, reload.file.as_deref(), folder));
+    let watch = |config: &Config| Watcher::new(&bell, spots(config, &reload, folder));
     let mut watcher = match watch(&config) {
         Ok(watcher) => watcher,
         Err(error) => return wiring.watch.unwatched(&error),
@@ -129,9 +131,10 @@ fn told(error: Error) -> Error {
 }
 
 /// The files and the folder to watch.
-fn spots(config: &Config, file: Option<&Path>, folder: &Path) -> Vec<Spot> {
+fn spots(config: &Config, reload: &Reload<'_>, folder: &Path) -> Vec<Spot> {
     let mut spots = vec![Spot::folder(folder, Topic::Published)];
-    spots.extend(file.map(|file| Spot::file(file, Topic::Configuration)));
+    spots.extend(reload.file.iter().map(|file| Spot::file(file, Topic::Configuration)));
+    spots.extend(reload.allowed.iter().map(|folder| Spot::folder(folder, Topic::Configuration)));
     for (name, identity) in &config.identities {
         let is_ona = matches!(identity.source, Source::Ona | Source::Auto);
         let bearer = is_ona.then_some(&identity.bearer_file);
