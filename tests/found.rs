@@ -140,10 +140,8 @@ fn what_is_allowed_works_until_it_changes_or_is_denied() {
     agent.wait_for("\npublished ");
     assert_eq!(clone.scene.end(agent).0, 0);
 
-    clone
-        .scene
-        .workspace
-        .edit(|text| text.replace("probe = \"/echo\"", "probe = \"/echo?x\"").replace("?x", ""));
+    // Written again as it was, it is the same.
+    clone.scene.workspace.edit(|text| text);
     clone.works(&["run"]);
     clone
         .scene

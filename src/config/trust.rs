@@ -185,13 +185,10 @@ impl Doubts {
 
 /// Why a found file is not followed, and both ways out.
 fn refusal(file: &Text, path: &Path, needs: &[Need], before: Option<&BTreeMap<String, String>>) -> Error {
-    let mut why = "it was found by searching, and whoever wrote it could use this against you:".to_owned();
-    for need in needs {
-        why += &format!("\n- {need}");
-    }
-    if let Some(before) = before {
-        why += &format!("\n{}", news(needs, before));
-    }
+    let found = "it was found by searching, and whoever wrote it could use this against you:".to_owned();
+    let list = needs.iter().map(|need| format!("- {need}"));
+    let lines = std::iter::once(found).chain(list).chain(before.map(|before| news(needs, before)));
+    let why = lines.collect::<Vec<_>>().join("\n");
     let [name, path] = [&file.name, &path.display().to_string()].map(|text| readable(text));
     Error::new(Class::Denied, format!("the configuration {name} is not allowed")).why(why).fix(format!(
         "read it; then allow it as it is: apim-agent allow {path}\nor name it yourself: --config {path}"

@@ -4,7 +4,7 @@
 //! `azure-api.net` and `vault.azure.net` are not like that: everybody with an Azure subscription can have one.
 
 use super::{
-    super::{cloud::Cloud, forms, layers::Layers},
+    super::{DEFAULT, cloud::Cloud, forms, layers::Layers},
     table::Operator,
 };
 use url::Url;
@@ -34,7 +34,7 @@ pub(super) fn vault_host(layers: &Layers, credential: &str, text: &str) -> Optio
 
 /// Whether `host` is a vault of Azure's.
 pub(super) fn is_vault(host: &str) -> bool {
-    Cloud::ALL.iter().any(|(_, cloud)| is_label_below(host, cloud.vault_suffix()).is_some())
+    Cloud::ALL.iter().any(|(_, cloud)| label_below(host, cloud.vault_suffix()).is_some())
 }
 
 /// The credentials that are made for the gateway `name` at `url`, and would be good for whoever gets them there.
@@ -45,12 +45,12 @@ pub(super) fn is_vault(host: &str) -> bool {
 pub(super) fn valuable_at(layers: &Layers, name: &str, url: &str) -> Vec<String> {
     let setting = |path: String| layers.get(&path).map(|entry| entry.text.as_str());
     let is_for = |credential: &&str| {
-        let gateway = setting(format!("credentials.{credential}.gateway")).unwrap_or(super::super::DEFAULT);
+        let gateway = setting(format!("credentials.{credential}.gateway")).unwrap_or(DEFAULT);
         // A vault's secret is for no gateway.
         gateway == name && kind(layers, credential) != "vault-secret"
     };
     let service = match name {
-        super::super::DEFAULT => setting("gateway.service".to_owned()),
+        DEFAULT => setting("gateway.service".to_owned()),
         name => setting(format!("gateways.{name}.service")),
     };
     let is_bound = |credential: &str| {
@@ -58,7 +58,7 @@ pub(super) fn valuable_at(layers: &Layers, name: &str, url: &str) -> Vec<String>
             let (_, service) = service?.trim_end_matches('/').rsplit_once('/')?;
             let suffix = cloud(layers, credential)?.gateway_suffix();
             let url = Url::parse(url).ok()?;
-            let label = is_label_below(url.host_str()?, suffix)?;
+            let label = label_below(url.host_str()?, suffix)?;
             let is_usual = url.scheme() == "https" && url.port().is_none();
             Some(is_usual && label.eq_ignore_ascii_case(service))
         };
@@ -77,7 +77,7 @@ pub(super) fn kind<'l>(layers: &'l Layers, credential: &str) -> &'l str {
 fn cloud(layers: &Layers, credential: &str) -> Option<Cloud> {
     let setting = |path: &str| layers.get(path).map(|entry| entry.text.as_str());
     let exchange = setting(&format!("credentials.{credential}.exchange"));
-    let exchange = exchange.filter(|name| *name != super::super::DEFAULT);
+    let exchange = exchange.filter(|name| *name != DEFAULT);
     let own = |key: &str| exchange.and_then(|name| setting(&format!("exchanges.{name}.{key}")));
     let url = if exchange.is_some() { own("arm_url") } else { setting("arm.url") };
     let of = |is_it: &dyn Fn(&(&str, Cloud)) -> bool| {
@@ -92,7 +92,7 @@ fn cloud(layers: &Layers, credential: &str) -> Option<Cloud> {
 }
 
 /// `contoso` of `contoso.azure-api.net`: exactly one label below `suffix`.
-fn is_label_below<'h>(host: &'h str, suffix: &str) -> Option<&'h str> {
+fn label_below<'h>(host: &'h str, suffix: &str) -> Option<&'h str> {
     let label = host.strip_suffix(suffix)?.strip_suffix('.')?;
     (!label.is_empty() && !label.contains('.')).then_some(label)
 }

@@ -89,7 +89,7 @@ fn parse(text: &str) -> Result<Policy, String> {
         ));
     }
     if let Some(file) = policy.allow_files.iter().find(|file| !file.is_absolute()) {
-        return Err(format!("allow_files has {file:?}; allowed are absolute paths"));
+        return Err(format!("allow_files has {}; allowed are absolute paths", file.display()));
     }
     let is_known = |key: &&String| table::TABLE.iter().any(|row| row.key == key.as_str());
     if let Some(key) = policy.forbid.iter().find(|key| !is_known(key)) {

@@ -14,92 +14,90 @@ fn keys_of(file: &str) -> Vec<String> {
     needs(&layers(file, &[])).into_iter().map(|need| need.key).collect()
 }
 
+const EVIL: &str = "\"https://evil.example\"";
+
+/// Of each setting a harmless value and one that is not; `None` where there are none of those.
+const CASES: &[(&str, Option<&str>, Option<&str>)] = &[
+    ("workspace", Some("\"x\""), None),
+    ("cloud", Some("\"china\""), None),
+    ("ca_file", None, Some("\"/etc/ssl/certs/ca-certificates.crt\"")),
+    ("runtime_dir", Some("\"/dev/shm/x\""), None),
+    ("request_timeout", Some("\"1s\""), None),
+    ("revoke_timeout", Some("\"1s\""), None),
+    ("identity.source", Some("\"azure-cli\""), None),
+    ("identity.audience", Some("\"sts.example\""), None),
+    ("identity.url", Some("\"https://app.gitpod.io/\""), Some(EVIL)),
+    ("identity.bearer_file", Some("\"/usr/local/gitpod/secrets/token\""), Some("\"/home/me/.ssh/id_rsa\"")),
+    (
+        "identity.token_file",
+        Some("\"/var/run/secrets/azure/tokens/azure-identity-token\""),
+        Some("\"/home/me/.config/gh/hosts.yml\""),
+    ),
+    ("identity.variable", Some("\"GITLAB_OIDC_TOKEN\""), Some("\"GITHUB_TOKEN\"")),
+    ("identity.command", None, Some("[\"true\"]")),
+    ("identity.assertion_file", None, Some("\"assertion\"")),
+    ("identity.tenant_id", Some("\"evil.example\""), None),
+    ("identity.client_id", Some("\"00000000-0000-0000-0000-000000000000\""), None),
+    ("identity.authority", Some("\"https://login.microsoftonline.us\""), Some(EVIL)),
+    ("identity.imds_url", Some("\"http://169.254.169.254\""), Some("\"http://127.0.0.1:8080\"")),
+    ("entra.tenant_id", Some("\"evil.example\""), None),
+    ("entra.client_id", Some("\"00000000-0000-0000-0000-000000000000\""), None),
+    ("entra.authority", Some("\"https://login.microsoftonline.com\""), Some(EVIL)),
+    ("arm.url", Some("\"https://management.azure.com/\""), Some(EVIL)),
+    ("arm.scope", Some("\"https://graph.microsoft.com/.default\""), None),
+    ("gateway.url", Some(EVIL), None), // nothing is made for it here
+    ("gateway.service", Some("\"x\""), None),
+    ("gateway.probe", Some("\"/x\""), None),
+    ("exchanges.*.kind", Some("\"token-exchange\""), None),
+    ("exchanges.*.identity", Some("\"x\""), None),
+    ("exchanges.*.subject_audience", Some("\"sts.example\""), None),
+    ("exchanges.*.cloud", Some("\"china\""), None),
+    ("exchanges.*.tenant_id", Some("\"evil.example\""), None),
+    ("exchanges.*.client_id", Some("\"x\""), None),
+    ("exchanges.*.authority", Some("\"https://login.partner.microsoftonline.cn\""), Some(EVIL)),
+    ("exchanges.*.arm_url", Some("\"https://management.usgovcloudapi.net\""), Some(EVIL)),
+    ("exchanges.*.arm_scope", Some("\"https://graph.microsoft.com/.default\""), None),
+    ("exchanges.*.assertion_scope", Some("\"x\""), None),
+    (
+        "exchanges.*.token_endpoint",
+        Some("\"https://login.microsoftonline.com/t/oauth2/v2.0/token\""),
+        Some(EVIL),
+    ),
+    ("exchanges.*.revocation_endpoint", Some("\"https://login.microsoftonline.com/x\""), Some(EVIL)),
+    ("exchanges.*.subject_token_type", Some("\"x\""), None),
+    ("exchanges.*.requested_token_type", Some("\"x\""), None),
+    ("exchanges.*.resource", Some("[\"x\"]"), None),
+    ("exchanges.*.audience", Some("[\"x\"]"), None),
+    ("exchanges.*.actor", Some("\"x\""), None),
+    ("exchanges.*.client_auth", Some("\"mtls\""), None),
+    ("exchanges.*.certificate_file", None, Some("\"client.crt\"")),
+    ("exchanges.*.key_file", None, Some("\"client.key\"")),
+    ("credentials.*.kind", Some("\"id-token\""), None),
+    ("credentials.*.scope", Some("\"https://graph.microsoft.com/.default\""), None),
+    ("credentials.*.env", Some("\"X\""), None),
+    ("credentials.*.required", Some("false"), None),
+    ("credentials.*.lifetime", Some("\"1h\""), None),
+    ("credentials.*.grace", Some("\"1s\""), None),
+    ("credentials.*.probe", Some("\"/x\""), None),
+    ("credentials.*.gateway", Some("\"x\""), None),
+    ("credentials.*.exchange", Some("\"x\""), None),
+    ("credentials.*.identity", Some("\"x\""), None),
+    ("credentials.*.audience", Some("\"api://AzureADTokenExchange\""), None),
+    ("credentials.*.vault", None, Some("\"contoso\"")), // the value of a secret is its owner's
+    ("credentials.*.secret", Some("\"x\""), None),
+    ("credentials.*.certificate", Some("\"x\""), None),
+    ("credentials.*.version", Some("\"x\""), None),
+];
+
 /// Each setting with an innocent value and with one of a thief's, in a file in which nothing else needs trust. The kinds,
 /// services and vaults that decide about gateways have tests of their own.
 #[test]
 fn each_setting_with_an_innocent_and_with_a_thiefs_value() {
-    let evil_url = "\"https://evil.example\"";
-    // Values that are harmless and ones that are not; `None` where there are none of those.
-    let cases: &[(&str, Option<&str>, Option<&str>)] = &[
-        ("workspace", Some("\"x\""), None),
-        ("cloud", Some("\"china\""), None),
-        ("ca_file", None, Some("\"/etc/ssl/certs/ca-certificates.crt\"")),
-        ("runtime_dir", Some("\"/dev/shm/x\""), None),
-        ("request_timeout", Some("\"1s\""), None),
-        ("revoke_timeout", Some("\"1s\""), None),
-        ("identity.source", Some("\"azure-cli\""), None),
-        ("identity.audience", Some("\"sts.example\""), None),
-        ("identity.url", Some("\"https://app.gitpod.io/\""), Some(evil_url)),
-        (
-            "identity.bearer_file",
-            Some("\"/usr/local/gitpod/secrets/token\""),
-            Some("\"/home/me/.ssh/id_rsa\""),
-        ),
-        (
-            "identity.token_file",
-            Some("\"/var/run/secrets/azure/tokens/azure-identity-token\""),
-            Some("\"/home/me/.config/gh/hosts.yml\""),
-        ),
-        ("identity.variable", Some("\"GITLAB_OIDC_TOKEN\""), Some("\"GITHUB_TOKEN\"")),
-        ("identity.command", None, Some("[\"true\"]")),
-        ("identity.assertion_file", None, Some("\"assertion\"")),
-        ("identity.tenant_id", Some("\"evil.example\""), None),
-        ("identity.client_id", Some("\"00000000-0000-0000-0000-000000000000\""), None),
-        ("identity.authority", Some("\"https://login.microsoftonline.us\""), Some(evil_url)),
-        ("identity.imds_url", Some("\"http://169.254.169.254\""), Some("\"http://127.0.0.1:8080\"")),
-        ("entra.tenant_id", Some("\"evil.example\""), None),
-        ("entra.client_id", Some("\"00000000-0000-0000-0000-000000000000\""), None),
-        ("entra.authority", Some("\"https://login.microsoftonline.com\""), Some(evil_url)),
-        ("arm.url", Some("\"https://management.azure.com/\""), Some(evil_url)),
-        ("arm.scope", Some("\"https://graph.microsoft.com/.default\""), None),
-        ("gateway.url", Some(evil_url), None), // nothing is made for it here
-        ("gateway.service", Some("\"x\""), None),
-        ("gateway.probe", Some("\"/x\""), None),
-        ("exchanges.*.kind", Some("\"token-exchange\""), None),
-        ("exchanges.*.identity", Some("\"x\""), None),
-        ("exchanges.*.subject_audience", Some("\"sts.example\""), None),
-        ("exchanges.*.cloud", Some("\"china\""), None),
-        ("exchanges.*.tenant_id", Some("\"evil.example\""), None),
-        ("exchanges.*.client_id", Some("\"x\""), None),
-        ("exchanges.*.authority", Some("\"https://login.partner.microsoftonline.cn\""), Some(evil_url)),
-        ("exchanges.*.arm_url", Some("\"https://management.usgovcloudapi.net\""), Some(evil_url)),
-        ("exchanges.*.arm_scope", Some("\"https://graph.microsoft.com/.default\""), None),
-        ("exchanges.*.assertion_scope", Some("\"x\""), None),
-        (
-            "exchanges.*.token_endpoint",
-            Some("\"https://login.microsoftonline.com/t/oauth2/v2.0/token\""),
-            Some(evil_url),
-        ),
-        ("exchanges.*.revocation_endpoint", Some("\"https://login.microsoftonline.com/x\""), Some(evil_url)),
-        ("exchanges.*.subject_token_type", Some("\"x\""), None),
-        ("exchanges.*.requested_token_type", Some("\"x\""), None),
-        ("exchanges.*.resource", Some("[\"x\"]"), None),
-        ("exchanges.*.audience", Some("[\"x\"]"), None),
-        ("exchanges.*.actor", Some("\"x\""), None),
-        ("exchanges.*.client_auth", Some("\"mtls\""), None),
-        ("exchanges.*.certificate_file", None, Some("\"client.crt\"")),
-        ("exchanges.*.key_file", None, Some("\"client.key\"")),
-        ("credentials.*.kind", Some("\"id-token\""), None),
-        ("credentials.*.scope", Some("\"https://graph.microsoft.com/.default\""), None),
-        ("credentials.*.env", Some("\"X\""), None),
-        ("credentials.*.required", Some("false"), None),
-        ("credentials.*.lifetime", Some("\"1h\""), None),
-        ("credentials.*.grace", Some("\"1s\""), None),
-        ("credentials.*.probe", Some("\"/x\""), None),
-        ("credentials.*.gateway", Some("\"x\""), None),
-        ("credentials.*.exchange", Some("\"x\""), None),
-        ("credentials.*.identity", Some("\"x\""), None),
-        ("credentials.*.audience", Some("\"api://AzureADTokenExchange\""), None),
-        ("credentials.*.vault", None, Some("\"contoso\"")), // the value of a secret is its owner's
-        ("credentials.*.secret", Some("\"x\""), None),
-        ("credentials.*.certificate", Some("\"x\""), None),
-        ("credentials.*.version", Some("\"x\""), None),
-    ];
-    let tried: Vec<&str> = cases.iter().map(|(key, ..)| *key).collect();
+    let tried: Vec<&str> = CASES.iter().map(|(key, ..)| *key).collect();
     let all: Vec<&str> = table::TABLE.iter().map(|row| row.key).collect();
     assert_eq!(tried, all, "every setting is tried");
 
-    for (key, innocent, evil) in cases {
+    for (key, innocent, evil) in CASES {
         let (table, leaf) = key.rsplit_once('.').map_or((None, *key), |(table, leaf)| (Some(table), leaf));
         // The settings of [identity] and [gateway] are those of named ones too.
         let named = match table {
@@ -117,7 +115,11 @@ fn each_setting_with_an_innocent_and_with_a_thiefs_value() {
                 assert!(keys_of(&file(value)).is_empty(), "{path} = {value} is harmless");
             }
             if let Some(value) = evil {
-                assert_eq!(keys_of(&file(value)), [path.clone()], "{path} = {value} needs trust");
+                assert_eq!(
+                    keys_of(&file(value)),
+                    std::slice::from_ref(&path),
+                    "{path} = {value} needs trust"
+                );
             }
         }
     }
