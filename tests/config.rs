@@ -383,6 +383,7 @@ proptest! {
         let env: Env = BASE.into_iter().collect();
         let document = config::document::parse("f", &lines.join("\n"));
         let layers = config::layers::Layers::resolve(document, &env, &[], "host");
+        config::trust::needs(&layers);
         let folders = config::validate::Folders { file: Path::new("/"), current: Path::new("/") };
         match config::validate::config(layers, folders) {
             Ok(config) => prop_assert!(!config.credentials.is_empty()),

@@ -43,7 +43,9 @@ impl Clone {
     /// A command as a person types it there.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = bare(self.root());
-        command.args(["--log", "trace"]).args(arguments);
+        // A name of its own, should the file not be read: another agent of this machine is none of ours.
+        let workspace = format!("found-{}", std::process::id());
+        command.args(["--log", "trace", "--workspace", &workspace]).args(arguments);
         command
     }
 

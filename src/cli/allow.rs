@@ -33,7 +33,7 @@ pub(super) fn allow(command: &args::Allowed, ambient: &Ambient) -> Result<ExitCo
 pub(super) fn deny(command: &args::Allowed, ambient: &Ambient) -> Result<ExitCode> {
     let path = match &command.file {
         // It may be gone already; what was allowed of it is not.
-        Some(named) => lies_at(&ambient.folder().join(named))?,
+        Some(named) => lies_at(&searched_for(named, ambient)?)?,
         None => asked_for(command, ambient)?.lies_at()?,
     };
     let count = store(ambient)?.deny(&path)?;
@@ -89,14 +89,20 @@ fn asked_for(command: &args::Allowed, ambient: &Ambient) -> Result<Text> {
             missing(format!("there is no {FILE_NAME} from here up to the repository's root"))
         });
     };
-    let path = ambient.folder().join(named);
-    if path.file_name().is_none_or(|name| name != FILE_NAME) {
-        return Err(Error::new(Class::Config, format!("{} is never found by searching", readable(&named.display().to_string())))
-            .why(format!("only a file called {FILE_NAME} is; any other is used because somebody names it, and needs no allowing"))
-            .fix(format!("name it: --config {}", readable(&named.display().to_string()))));
-    }
+    let path = searched_for(named, ambient)?;
     file::look(&path, ambient.folder())?
         .ok_or_else(|| missing(format!("{} does not exist", readable(&path.display().to_string()))))
+}
+
+/// The absolute path of a file that a search could find.
+fn searched_for(named: &Path, ambient: &Ambient) -> Result<PathBuf> {
+    if named.file_name().is_some_and(|name| name == FILE_NAME) {
+        return Ok(ambient.folder().join(named));
+    }
+    let what = format!("{} is never found by searching", readable(&named.display().to_string()));
+    Err(Error::new(Class::Config, what)
+        .why(format!("only a file called {FILE_NAME} is; any other is read when somebody names it, and needs no allowing"))
+        .fix(format!("name it: --config {}", trust::in_shell(named))))
 }
 
 /// Where a file lies that may be gone.

@@ -189,10 +189,19 @@ fn refusal(file: &Text, path: &Path, needs: &[Need], before: Option<&BTreeMap<St
     let list = needs.iter().map(|need| format!("- {need}"));
     let lines = std::iter::once(found).chain(list).chain(before.map(|before| news(needs, before)));
     let why = lines.collect::<Vec<_>>().join("\n");
-    let [name, path] = [&file.name, &path.display().to_string()].map(|text| readable(text));
-    Error::new(Class::Denied, format!("the configuration {name} is not allowed")).why(why).fix(format!(
-        "read it; then allow it as it is: apim-agent allow {path}\nor name it yourself: --config {path}"
-    ))
+    let path = in_shell(path);
+    Error::new(Class::Denied, format!("the configuration {} is not allowed", readable(&file.name)))
+        .why(why)
+        .fix(format!(
+            "read it; then allow it as it is: apim-agent allow {path}\nor name it yourself: --config {path}"
+        ))
+}
+
+/// A path as a word that a person may paste into a shell, whoever has named its folders.
+pub fn in_shell(path: &Path) -> String {
+    let text = readable(&path.display().to_string());
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// What is new against the last time it was allowed.

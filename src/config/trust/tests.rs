@@ -210,6 +210,18 @@ fn a_gateway_that_somebody_named_may_get_what_the_file_wants() {
 }
 
 #[test]
+fn what_is_to_be_pasted_runs_nothing() {
+    for (path, wanted) in [
+        ("/a/b-c_d.e", "/a/b-c_d.e"),
+        ("/a b/$(id)", "'/a b/$(id)'"),
+        ("/it's;id", "'/it'\\''s;id'"),
+        ("/a\nid", "'/a\\nid'"),
+    ] {
+        assert_eq!(in_shell(Path::new(path)), wanted);
+    }
+}
+
+#[test]
 fn vaults() {
     let secret = |vault: &str| {
         keys_of(&format!("[credentials.a]\nkind = \"vault-secret\"\nvault = \"{vault}\"\nsecret = \"s\""))
