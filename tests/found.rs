@@ -198,10 +198,22 @@ fn a_harmless_file_is_followed_without_a_word() {
              [entra]\ntenant_id = \"{tenant}\"\nclient_id = \"{client}\"\n[gateway]\nprobe = \"/echo\"\n{TOKEN}"
         )
     });
+    fs::create_dir(clone.root().join(".local")).unwrap();
     let agent = Process::start(command.arg("run"));
     agent.wait_for("\npublished ");
+    let state = clone.root().join(".local/state");
+    assert!(!state.exists(), "nothing is recorded");
+
+    // The first thing that is ever allowed is noticed too.
+    clone
+        .scene
+        .workspace
+        .edit(|text| format!("{text}[identities.ci]\nsource = \"env\"\nvariable = \"MINE\"\n"));
+    agent.wait_for("identities.ci.variable");
+    assert!(!state.exists(), "nothing is recorded");
+    clone.allow();
+    agent.wait_for("configuration: in order again");
     assert_eq!(clone.scene.end(agent).0, 0);
-    assert!(!clone.root().join(".local").exists(), "nothing is recorded");
 }
 
 #[test]

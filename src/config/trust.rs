@@ -72,10 +72,17 @@ pub struct Need {
     pub host: Option<String>,
 }
 
+impl Need {
+    /// What is being allowed: the value, and what that does here. Another credential for a gateway is news.
+    fn words(&self) -> String {
+        format!("{}: {}", self.value, self.why)
+    }
+}
+
 /// `line 5: identity.command = ["sh"]: it is a program, and runs as you`
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {} = {}: {}", self.line, self.key, self.value, self.why)
+        write!(f, "line {}: {} = {}", self.line, self.key, self.words())
     }
 }
 
@@ -109,7 +116,7 @@ fn need(layers: &Layers, path: &str, text: &str, line: usize) -> Option<Need> {
             if valuable.is_empty() {
                 return None;
             }
-            (format!("what {} gets {reason}", valuable.join(", ")), place::host(text))
+            (format!("{reason}: {}", valuable.join(", ")), place::host(text))
         }
         Rule::Vault => vault(layers, path, text, reason)?,
         Rule::Usual(_) | Rule::Never => (reason.to_owned(), None),
@@ -206,7 +213,7 @@ pub fn in_shell(path: &Path) -> String {
 
 /// What is new against the last time it was allowed.
 fn news(needs: &[Need], before: &BTreeMap<String, String>) -> String {
-    let is_new = |need: &&Need| before.get(&need.key) != Some(&need.value);
+    let is_new = |need: &&Need| before.get(&need.key) != Some(&need.words());
     let keys: Vec<&str> = needs.iter().filter(is_new).map(|need| need.key.as_str()).collect();
     if keys.is_empty() {
         "it was allowed before; none of this has changed since, but other things have".to_owned()

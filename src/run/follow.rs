@@ -54,6 +54,11 @@ pub(super) async fn follow(
             orders.push(Command::Hurry(identities));
         }
         if topics.contains(&Topic::Configuration) {
+            // A folder that has come into being is watched before it is looked into, so that nothing falls between. What
+            // goes wrong here is told below.
+            if let Ok(new) = watch(&following.config) {
+                watcher = new;
+            }
             orders.extend(following.reread(&reload));
             // What the new configuration lives by may lie elsewhere. The old watcher goes when the new one is there.
             match watch(&following.config) {
@@ -134,7 +139,11 @@ fn told(error: Error) -> Error {
 fn spots(config: &Config, reload: &Reload<'_>, folder: &Path) -> Vec<Spot> {
     let mut spots = vec![Spot::folder(folder, Topic::Published)];
     spots.extend(reload.file.iter().map(|file| Spot::file(file, Topic::Configuration)));
-    spots.extend(reload.allowed.iter().map(|folder| Spot::folder(folder, Topic::Configuration)));
+    if let Some(folder) = &reload.allowed {
+        spots.push(Spot::folder(folder, Topic::Configuration));
+        // Its folders come into being with the first record.
+        spots.extend(folder.ancestors().take(3).map(|folder| Spot::file(folder, Topic::Configuration)));
+    }
     for (name, identity) in &config.identities {
         let is_ona = matches!(identity.source, Source::Ona | Source::Auto);
         let bearer = is_ona.then_some(&identity.bearer_file);

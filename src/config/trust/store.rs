@@ -108,7 +108,7 @@ impl Store {
     /// As [`Store::holds`]; `Class::Internal` when it cannot be written.
     pub fn allow(&self, path: &Path, mark: &Mark, needs: &[Need], now: SystemTime) -> Result<()> {
         let folder = self.open(true)?.ok_or_else(|| self.failed("opened", Errno::ENOENT))?;
-        let settings = needs.iter().map(|need| (need.key.clone(), need.value.clone())).collect();
+        let settings = needs.iter().map(|need| (need.key.clone(), need.words())).collect();
         let record = Record { path: path.to_owned(), allowed_at: crate::clock::unix(now), settings };
         let text = serde_json::to_string(&record).map_err(|error| {
             Error::new(Class::Config, format!("the path {} cannot be written down", path.display()))

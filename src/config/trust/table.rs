@@ -103,7 +103,7 @@ pub(super) const TABLE: &[Row] = &[
     ),
     row("arm.url", Place(Arm), "an access token for Azure Resource Manager is sent there"),
     row("arm.scope", Harmless, "its token goes to Azure Resource Manager and nowhere else"),
-    row("gateway.url", Gateway, "is sent there, and published for use there"),
+    row("gateway.url", Gateway, "it is sent what is made for it, and published as the place for that"),
     row(
         "gateway.service",
         Harmless,

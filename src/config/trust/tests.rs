@@ -307,6 +307,17 @@ fn what_was_allowed_is_allowed_there_and_as_it_was() {
     let changed = found(folder.path(), &format!("ca_file = \"x\"\n{text}"));
     let error = settle(&changed, &places).unwrap_err().to_string();
     assert!(error.contains("since then changed: ca_file"), "{error}");
+    let gateway = |name: &str| {
+        format!(
+            "{text}[gateway]\nurl = \"https://h\"\n[credentials.{name}]\nscope = \"a/.default\"\nenv = \"A\"\n"
+        )
+    };
+    let one = gateway("one");
+    store.allow(&path, &Mark::of(&path, &one), &needs(&layers(&one, &[])), now).unwrap();
+    let error = settle(&found(folder.path(), &gateway("two")), &places).unwrap_err().to_string();
+    assert!(error.contains("since then changed: gateway.url"), "another credential for it is news: {error}");
+    assert_eq!(store.deny(&path).unwrap(), 2);
+    store.allow(&path, &Mark::of(&path, text), &needs(&layers(text, &[])), now).unwrap();
     let commented = found(folder.path(), &format!("# {text}{text}"));
     let error = settle(&commented, &places).unwrap_err().to_string();
     assert!(error.contains("none of this has changed"), "{error}");
