@@ -24,6 +24,8 @@ struct Desk {
     folder: tempfile::TempDir,
     env: Env,
     flags: Vec<Entry>,
+    /// Whether its file is named: what may be said in one that is found is tested elsewhere.
+    named: bool,
 }
 
 impl Desk {
@@ -32,7 +34,7 @@ impl Desk {
         if let Some(text) = file {
             fs::write(folder.path().join("apim-agent.toml"), text).expect("write");
         }
-        Self { folder, env: env.iter().copied().collect(), flags: Vec::new() }
+        Self { folder, env: env.iter().copied().collect(), flags: Vec::new(), named: file.is_some() }
     }
 
     fn with<R>(&self, choice: Choice<'_>, then: impl FnOnce(&Inputs<'_>) -> R) -> R {
@@ -46,7 +48,7 @@ impl Desk {
     }
 
     fn load(&self) -> Result<Config, Error> {
-        self.with(Choice::Usual(None), config::load)
+        self.with(Choice::Usual(self.named.then_some(Path::new("apim-agent.toml"))), config::load)
     }
 
     fn place(&self) -> Result<Place, Error> {
@@ -290,7 +292,7 @@ fn a_named_file_has_to_be_there_and_an_unnamed_one_not() {
 
     let variables: Vec<_> = BASE.into_iter().chain([("APIM_AGENT_CONFIG", "gone.toml")]).collect();
     let desk = Desk::new(Some("this file = is not read"), &variables);
-    let error = desk.load().expect_err("named by a variable");
+    let error = desk.with(Choice::Usual(None), config::load).expect_err("named by a variable");
     assert_eq!(error.why.as_deref(), Some("variable APIM_AGENT_CONFIG names it"));
     desk.with(Choice::Nothing, config::load).expect("no file is wanted at all");
 }
@@ -381,6 +383,7 @@ proptest! {
         let env: Env = BASE.into_iter().collect();
         let document = config::document::parse("f", &lines.join("\n"));
         let layers = config::layers::Layers::resolve(document, &env, &[], "host");
+        config::trust::needs(&layers);
         let folders = config::validate::Folders { file: Path::new("/"), current: Path::new("/") };
         match config::validate::config(layers, folders) {
             Ok(config) => prop_assert!(!config.credentials.is_empty()),

@@ -53,7 +53,7 @@ fn on_ona_the_agent_gets_sigterm_and_starts_each_time() {
 
     let commands = &service["commands"];
     assert_eq!(keys(commands), ["ready", "start"], "a stop command would turn SIGTERM into SIGKILL");
-    assert_eq!(commands["start"].as_str(), Some("exec apim-agent run"));
+    assert_eq!(commands["start"].as_str(), Some("exec apim-agent run --config apim-agent.toml"));
     assert_eq!(commands["ready"].as_str(), Some("apim-agent status"));
 }
 
@@ -71,7 +71,7 @@ fn on_classic_the_agent_replaces_the_tasks_shell_and_never_runs_in_a_prebuild() 
     let tasks = file["tasks"].as_vec().expect("a list");
     assert_eq!(tasks.len(), 1);
     assert_eq!(keys(&tasks[0]), ["command", "name"], "init, before and prebuild run in prebuilds");
-    assert_eq!(tasks[0]["command"].as_str(), Some("exec apim-agent run"));
+    assert_eq!(tasks[0]["command"].as_str(), Some("exec apim-agent run --config apim-agent.toml"));
 }
 
 #[test]

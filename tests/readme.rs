@@ -51,7 +51,7 @@ fn load(toml: &str) -> Result<Config, Error> {
     fs::write(folder.path().join(config::FILE_NAME), toml).unwrap();
     let env: Env = std::iter::empty::<(&str, &str)>().collect();
     config::load(&Inputs {
-        file: Choice::Usual(None),
+        file: Choice::Usual(Some(Path::new(config::FILE_NAME))),
         env: &env,
         flags: &[],
         folder: folder.path(),

@@ -2,7 +2,7 @@
 
 use super::args::Global;
 use crate::{
-    config::{self, Choice, Config, Entry, Env, Inputs, Place},
+    config::{self, Choice, Config, Entry, Env, Inputs, Place, trust::Places},
     error::{Class, Error, Result},
     identity::select::Lookup,
 };
@@ -29,6 +29,7 @@ pub struct Ambient {
     lookup: Lookup,
     folder: PathBuf,
     host_name: String,
+    places: Places,
 }
 
 impl Ambient {
@@ -41,9 +42,11 @@ impl Ambient {
         })?;
         // A host without a readable name still has one workspace.
         let host_name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        let lookup: Lookup = Arc::new(|name| text(name, std::env::var(name)));
         Ok(Self {
             env: std::env::vars_os().collect(),
-            lookup: Arc::new(|name| text(name, std::env::var(name))),
+            places: Places::usual(&*lookup),
+            lookup,
             folder,
             host_name: host_name.unwrap_or_else(|| "localhost".to_owned()),
         })
@@ -61,13 +64,13 @@ impl Ambient {
 
     /// The whole configuration.
     pub fn load(&self, global: &Global) -> Result<Config> {
-        config::load(&self.inputs(global.file(), &global.settings()))
+        config::load_trusting(&self.inputs(global.file(), &global.settings()), &self.places)
     }
 
     /// The configuration of a run on the emulator: `settings` beat everything, and only a file that was asked for is read.
     pub fn load_with(&self, global: &Global, settings: Vec<Entry>) -> Result<Config> {
         let file = if global.config.is_some() { global.file() } else { Choice::Nothing };
-        config::load(&self.inputs(file, &[global.settings(), settings].concat()))
+        config::load_trusting(&self.inputs(file, &[global.settings(), settings].concat()), &self.places)
     }
 
     /// The file that [`Ambient::load`] reads, if there is one.
@@ -84,6 +87,16 @@ impl Ambient {
     fn named(&self, inputs: &Inputs<'_>) -> Option<PathBuf> {
         // Its name is as short as the current folder allows.
         config::file::read(inputs).ok().flatten().map(|file| self.folder.join(file.name))
+    }
+
+    /// The current folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where it is noted what is trusted.
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// Where a running agent is to be found.

@@ -15,7 +15,7 @@ Exit codes:
   69  a service is unavailable
   70  a fault of apim-agent or of this machine
   75  try again later (such as: an agent for this workspace runs already)
-  77  refused by policy: federation, roles, consent
+  77  refused by policy: federation, roles, consent, a configuration that nobody has allowed
   78  the configuration is wrong, or what it points at
   exec exits as its command does.
 
@@ -116,7 +116,7 @@ pub enum Command {
     #[command(after_help = "\
 It stays in the foreground until Ctrl-C, SIGTERM or SIGHUP. In a workspace's task, use exec, so that the
 signal reaches it:
-  exec apim-agent run
+  exec apim-agent run --config apim-agent.toml
 To try it without Azure, and to watch keys being renewed:
   apim-agent run --emulator --short-lives")]
     Run(Run),
@@ -154,6 +154,18 @@ Mostly there is nothing to do: a killed agent's guard does this at once, or the 
 Exits with 0 when nothing is left, and with 75 when something is.
   apim-agent release --workspace payments-dev")]
     Release,
+    /// Allow the configuration of a repository, as it is now
+    #[command(after_help = "\
+An apim-agent.toml that is found by searching may be a stranger's: until you have allowed it, it may name no
+program, no file with a secret, and no place that gets what the workspace has. It shows what it allows. Each change
+of the file needs it again. What --config, flags and variables say needs none.
+  apim-agent allow")]
+    Allow(Allowed),
+    /// Take back what was allowed
+    #[command(after_help = "\
+It forgets every version of that file that was allowed. An agent that runs already goes on.
+  apim-agent deny")]
+    Deny(Allowed),
     /// Serve the Azure parts alone, on loopback, for other tools' tests
     #[command(after_help = "\
 It serves until Ctrl-C, SIGTERM or SIGHUP, and forgets everything then.
@@ -211,6 +223,14 @@ pub struct Status {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// `allow` and `deny`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Allowed {
+    /// Which apim-agent.toml [default: the one that a search finds]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
 }
 
 /// `emulator`.

@@ -1,5 +1,6 @@
 //! Flags to plain data; one file a command.
 
+mod allow;
 pub mod ambient;
 pub mod args;
 mod directory;
@@ -62,6 +63,8 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
         Command::Status(command) => status::status(*command, global, &ambient),
         Command::Refresh => status::refresh(global, &ambient),
         Command::Release => release::release(global, &ambient),
+        Command::Allow(command) => allow::allow(command, &ambient),
+        Command::Deny(command) => allow::deny(command, &ambient),
         Command::Emulator(command) => {
             emulator::run(run::emulator_options(&command.options), command.ready_file.clone())?;
             Ok(ExitCode::SUCCESS)

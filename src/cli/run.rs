@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{Config, Entry, duration},
+    config::{Config, Entry, duration, trust::store::Store},
     emulator::{self, Ready, gateway},
     error::{Class, Error, Result},
     lifecycle::driver::{Command, Outcome},
@@ -36,7 +36,11 @@ pub(super) fn run(command: &args::Run, global: &Global, ambient: &Ambient) -> Re
         if command.emulator {
             Box::pin(on_emulator(command, global, ambient, signals, started)).await
         } else {
-            let reload = Reload { file: ambient.file(global), load: Box::new(|| ambient.load(global)) };
+            let reload = Reload {
+                file: ambient.file(global),
+                allowed: ambient.places().store.as_ref().map(Store::folder),
+                load: Box::new(|| ambient.load(global)),
+            };
             let config = ambient.load(global)?;
             Box::pin(foreground(&config, ambient, signals, started, reload, Beyond::Written, None)).await
         }
@@ -57,7 +61,7 @@ async fn on_emulator(
     settings.push(Entry::flag("--emulator", "workspace", workspace));
     let load = || ambient.load_with(global, settings.clone());
     let config = load()?;
-    let reload = Reload { file: ambient.file_with(global), load: Box::new(load) };
+    let reload = Reload { file: ambient.file_with(global), allowed: None, load: Box::new(load) };
     let ready = command.ready_file.clone().map(|path| (path, emulator.ready().clone()));
     let lived = foreground(&config, ambient, signals, started, reload, Beyond::Nothing, ready);
     let code = Box::pin(lived).await;

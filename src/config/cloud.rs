@@ -62,6 +62,16 @@ impl Cloud {
         }
     }
 
+    /// What follows an API Management service's name in its gateway's host.
+    /// <https://learn.microsoft.com/azure/azure-government/compare-azure-government-global-azure>
+    pub fn gateway_suffix(self) -> &'static str {
+        match self {
+            Self::Public => "azure-api.net",
+            Self::UsGovernment => "azure-api.us",
+            Self::China => "azure-api.cn",
+        }
+    }
+
     /// Audience of an id token that Entra exchanges. It differs between the clouds, unlike the rest of a federated
     /// credential. <https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity>
     pub fn audience(self) -> &'static str {

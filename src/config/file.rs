@@ -21,6 +21,19 @@ pub struct Text {
     pub folder: PathBuf,
     /// Its content.
     pub text: String,
+    /// Whether a search found it: then nobody asked for it, see [`super::trust`].
+    pub found: bool,
+}
+
+impl Text {
+    /// Where it lies, as it is known to whoever allows it: its folder without links, which its relative paths begin at.
+    pub fn lies_at(&self) -> Result<PathBuf> {
+        let folder = self.folder.canonicalize().map_err(|error| {
+            Error::new(Class::Config, format!("the folder of {} cannot be looked at", self.name))
+                .why(error.to_string())
+        })?;
+        Ok(folder.join(FILE_NAME))
+    }
 }
 
 /// Reads the file that `inputs` ask for. A named one has to be there; of the searched one `None` is an answer.
@@ -41,11 +54,15 @@ pub fn read(inputs: &Inputs<'_>) -> Result<Option<Text>> {
             }
         };
     }
-    for folder in search(inputs.folder) {
-        let path = folder.join(FILE_NAME);
-        if let Some(text) = text(&path, inputs.folder)? {
-            ours(&path, folder)?;
-            return Ok(Some(text));
+    search(inputs.folder)
+}
+
+/// The file that a search from `start` finds.
+pub fn search(start: &Path) -> Result<Option<Text>> {
+    for folder in folders(start) {
+        let file = look(&folder.join(FILE_NAME), start)?;
+        if file.is_some() {
+            return Ok(file);
         }
     }
     Ok(None)
@@ -53,14 +70,22 @@ pub fn read(inputs: &Inputs<'_>) -> Result<Option<Text>> {
 
 /// The same error, to somebody who may take it that there is a file: says where one was looked for.
 pub fn not_found(error: Error, folder: &Path) -> Error {
-    let above = if search(folder).len() > 1 { " and above it, up to the repository's root" } else { "" };
+    let above = if folders(folder).len() > 1 { " and above it, up to the repository's root" } else { "" };
     let note = format!("no {FILE_NAME} was found: looked in {}{above}", folder.display());
     let why = error.why.as_ref().map_or_else(|| note.clone(), |why| format!("{why}\n{note}"));
     error.why(why)
 }
 
+/// The file at the absolute `path`, as if a search from `current` had found it.
+pub fn look(path: &Path, current: &Path) -> Result<Option<Text>> {
+    let Some(text) = text(path, current)? else { return Ok(None) };
+    ours(path, &text.folder)?;
+    Ok(Some(Text { found: true, ..text }))
+}
+
 /// A file that was merely found says who is sent the workspace's identity, so it counts only if nobody else could have
-/// put it there: it and its folder belong to us or to root, and not everybody may write to it.
+/// put it there: it and its folder belong to us or to root, and not everybody may write to it. Whether its author is to
+/// be trusted is another question, see [`super::trust`].
 ///
 /// Without this, whoever plants a file and a `.git` in a shared folder reads the bearer of the next one who comes by.
 fn ours(path: &Path, folder: &Path) -> Result<()> {
@@ -89,7 +114,7 @@ fn ours(path: &Path, folder: &Path) -> Result<()> {
 ///
 /// Outside a repository only `start` itself: further up may be folders that anybody can write to, and the file says
 /// who is sent the workspace's identity.
-fn search(start: &Path) -> Vec<&Path> {
+fn folders(start: &Path) -> Vec<&Path> {
     let root = start.ancestors().position(|folder| folder.join(".git").exists());
     start.ancestors().take(root.unwrap_or(0) + 1).collect()
 }
@@ -121,7 +146,7 @@ fn text(path: &Path, current: &Path) -> Result<Option<Text>> {
     })?;
     let name = path.strip_prefix(current).unwrap_or(path).display().to_string();
     let folder = path.parent().unwrap_or(current).to_owned();
-    Ok(Some(Text { name, folder, text }))
+    Ok(Some(Text { name, folder, text, found: false }))
 }
 
 #[cfg(test)]
@@ -139,10 +164,10 @@ mod tests {
         let repository = temp.path().join("repository");
         let inner = repository.join("a/b");
         fs::create_dir_all(&inner).expect("folders");
-        assert_eq!(search(&inner), [inner.as_path()], "no repository");
+        assert_eq!(folders(&inner), [inner.as_path()], "no repository");
 
         fs::write(repository.join(".git"), "gitdir: elsewhere").expect("a worktree's .git is a file");
-        assert_eq!(search(&inner), [inner.as_path(), &repository.join("a"), &repository]);
+        assert_eq!(folders(&inner), [inner.as_path(), &repository.join("a"), &repository]);
     }
 
     #[test]

@@ -90,6 +90,11 @@ impl Layers {
         self.settings.get(path)
     }
 
+    /// All settings that some layer gives, by name.
+    pub fn settings(&self) -> impl Iterator<Item = &Entry> {
+        self.settings.values()
+    }
+
     /// Lays one value over what is there. An empty one or a token is a problem, wherever it stands.
     fn put(&mut self, entry: Entry) {
         let complaint = if entry.text.trim().is_empty() {

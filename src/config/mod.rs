@@ -7,7 +7,10 @@
 //! flags ────────────┘            (forms, endpoint, env_name)
 //! ```
 //!
-//! Only [`mod@file`] reads anything from outside; the environment and the current folder come in through [`Inputs`].
+//! A file that was merely found is followed only as far as it is harmless or was allowed: [`trust`].
+//!
+//! Only [`mod@file`] and [`trust`]'s records and policies read anything from outside; the environment and the current
+//! folder come in through [`Inputs`].
 
 pub mod cloud;
 pub mod credential;
@@ -23,6 +26,7 @@ pub mod keys;
 pub mod layers;
 pub mod problem;
 pub mod source;
+pub mod trust;
 pub mod unknown;
 pub mod validate;
 
@@ -39,6 +43,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use trust::{Doubts, Places};
 use url::Url;
 
 /// The file's name, searched from the current folder up to the repository's root.
@@ -75,17 +80,32 @@ pub enum Choice<'a> {
     Nothing,
 }
 
-/// The whole configuration, checked.
+/// The whole configuration, checked. Of a file that was found nothing is trusted that is not harmless by itself.
 ///
 /// # Errors
-/// `Class::Config` with everything that is wrong in it.
+/// `Class::Config` with everything that is wrong in it; `Class::Denied` for a found file that needs trust.
 pub fn load(inputs: &Inputs<'_>) -> Result<Config> {
+    load_trusting(inputs, &Places::default())
+}
+
+/// As [`load`], with what the records and policies at `places` allow.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_trusting(inputs: &Inputs<'_>, places: &Places) -> Result<Config> {
     let file = file::read(inputs)?;
     let folders = folders(file.as_ref(), inputs);
-    let checked = validate::config(resolve(file.as_ref(), inputs), folders);
+    let layers = resolve(file.as_ref(), inputs);
+    let found = file.as_ref().filter(|file| file.found).map(|file| (file, Doubts::about(&layers)));
+    let checked = validate::config(layers, folders);
     // Without a file much is missing at once, and only because of that.
     let unfound = file.is_none() && matches!(inputs.file, Choice::Usual(_));
-    checked.map_err(|error| if unfound { file::not_found(error, inputs.folder) } else { error })
+    let config =
+        checked.map_err(|error| if unfound { file::not_found(error, inputs.folder) } else { error })?;
+    if let Some((file, doubts)) = found {
+        doubts.settle(file, places)?;
+    }
+    Ok(config)
 }
 
 /// Where the agent of this workspace is to be found, even if the rest of the configuration is missing or wrong: for

@@ -44,7 +44,7 @@ fn configured(server: &Server, credentials: &str) -> Config {
     let file = folder.path().join("apim-agent.toml");
     std::fs::write(&file, text).unwrap();
     let inputs = Inputs {
-        file: Choice::Usual(None),
+        file: Choice::Usual(Some(&file)),
         env: &Env::default(),
         flags: &[],
         folder: folder.path(),

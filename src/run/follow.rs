@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 pub struct Reload<'a> {
     /// The file that was read, if one was.
     pub file: Option<PathBuf>,
+    /// The folder with the records of what is allowed: a file may become so without a change of its own.
+    pub allowed: Option<PathBuf>,
     /// Reads it again.
     pub load: Box<dyn Fn() -> Result<Config> + 'a>,
 }
@@ -30,7 +32,7 @@ pub(super) async fn follow(
     commands: mpsc::Sender<Command>,
 ) {
     let bell = Bell::default();
-    let watch = |config: &Config| Watcher::new(&bell, spots(config, reload.file.as_deref(), folder));
+    let watch = |config: &Config| Watcher::new(&bell, spots(config, &reload, folder));
     let mut watcher = match watch(&config) {
         Ok(watcher) => watcher,
         Err(error) => return wiring.watch.unwatched(&error),
@@ -52,6 +54,11 @@ pub(super) async fn follow(
             orders.push(Command::Hurry(identities));
         }
         if topics.contains(&Topic::Configuration) {
+            // A folder that has come into being is watched before it is looked into, so that nothing falls between. What
+            // goes wrong here is told below.
+            if let Ok(new) = watch(&following.config) {
+                watcher = new;
+            }
             orders.extend(following.reread(&reload));
             // What the new configuration lives by may lie elsewhere. The old watcher goes when the new one is there.
             match watch(&following.config) {
@@ -137,9 +144,14 @@ fn told(error: Error) -> Error {
 }
 
 /// The files and the folder to watch.
-fn spots(config: &Config, file: Option<&Path>, folder: &Path) -> Vec<Spot> {
+fn spots(config: &Config, reload: &Reload<'_>, folder: &Path) -> Vec<Spot> {
     let mut spots = vec![Spot::folder(folder, Topic::Published)];
-    spots.extend(file.map(|file| Spot::file(file, Topic::Configuration)));
+    spots.extend(reload.file.iter().map(|file| Spot::file(file, Topic::Configuration)));
+    if let Some(folder) = &reload.allowed {
+        spots.push(Spot::folder(folder, Topic::Configuration));
+        // Its folders come into being with the first record.
+        spots.extend(folder.ancestors().take(3).map(|folder| Spot::file(folder, Topic::Configuration)));
+    }
     for (name, identity) in &config.identities {
         let is_ona = matches!(identity.source, Source::Ona | Source::Auto);
         let bearer = is_ona.then_some(&identity.bearer_file);
