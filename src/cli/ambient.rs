@@ -2,7 +2,7 @@
 
 use super::args::Global;
 use crate::{
-    config::{self, Choice, Config, Entry, Env, Inputs, Place},
+    config::{self, Choice, Config, Entry, Env, Inputs, Place, Purpose},
     error::{Class, Error, Result},
     identity::select::Lookup,
 };
@@ -50,6 +50,11 @@ impl Ambient {
     /// The whole configuration.
     pub fn load(&self, global: &Global) -> Result<Config> {
         config::load(&self.inputs(global.file(), &global.settings()))
+    }
+
+    /// The configuration of a command that manages an APIM service.
+    pub fn load_for_management(&self, global: &Global) -> Result<Config> {
+        config::load_for(&self.inputs(global.file(), &global.settings()), Purpose::Management)
     }
 
     /// The configuration of a run on the emulator: `settings` beat everything, and only a file that was asked for is read.

@@ -1,11 +1,12 @@
 //! The command line: definitions and help. Nothing is done here.
 
-use super::emulator_args::EmulatorOptions;
-use crate::config::{Choice, Entry};
+use super::emulator_args::{EmulatorOptions, span};
+use crate::config::{Choice, Entry, forms};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 const EXIT_CODES: &str = "\
@@ -135,6 +136,13 @@ Exits with 0 when everything is published, with 75 when something is missing, an
 It asks the agent that runs, and returns at once. To see the outcome:
   apim-agent refresh && apim-agent status")]
     Refresh,
+    /// Delete the subscriptions that dead workspaces left behind at an API Management service
+    #[command(after_help = "\
+For the platform team, in a pipeline, as an application that may list and delete subscriptions. It deletes those
+that are the agent's by id and name and past their end, and none that it cannot date. It can be stopped and
+started again at any time; it exits with 75 when something was left.
+  apim-agent reap --dry-run --service \"$(az apim show --name contoso --resource-group rg-apim --query id --output tsv)\"")]
+    Reap(Reap),
     /// Serve the Azure parts alone, on loopback, for other tools' tests
     #[command(after_help = "\
 It serves until Ctrl-C, SIGTERM or SIGHUP, and forgets everything then.
@@ -192,6 +200,27 @@ pub struct Status {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// `reap`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Reap {
+    /// ARM resource id of the API Management service
+    #[arg(long, value_name = "ID", value_parser = service)]
+    pub service: String,
+    /// List what would be deleted, and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How long one has to be past its end
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = span)]
+    pub grace: Duration,
+    /// Print the summary as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn service(text: &str) -> Result<String, String> {
+    forms::service_id(text).map_err(|complaint| complaint.allowed)
 }
 
 /// `emulator`.

@@ -7,6 +7,7 @@ pub mod emulator_args;
 mod env;
 mod exec;
 mod outlet;
+mod reap;
 mod run;
 mod signals;
 mod status;
@@ -54,6 +55,7 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
         Command::Env(command) => env::env(*command, global, &ambient),
         Command::Status(command) => status::status(*command, global, &ambient),
         Command::Refresh => status::refresh(global, &ambient),
+        Command::Reap(command) => reap::reap(command, global, &ambient),
         Command::Emulator(command) => {
             emulator::run(run::emulator_options(&command.options), command.ready_file.clone())?;
             Ok(ExitCode::SUCCESS)

@@ -333,7 +333,7 @@ fn missing(view: &View<'_>) -> String {
 }
 
 /// Somebody may have to do something now, so this is said however little else is.
-fn prompted(prompt: &Prompt, now: SystemTime) -> String {
+pub(super) fn prompted(prompt: &Prompt, now: SystemTime) -> String {
     let text = match prompt {
         Prompt::DeviceCode { url, code, expires_at } => {
             format!("open {url} and enter {code}, until {}", until(*expires_at, now))

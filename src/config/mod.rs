@@ -75,14 +75,32 @@ pub enum Choice<'a> {
     Nothing,
 }
 
+/// What a configuration is loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To make credentials: all of it counts.
+    Credentials,
+    /// To manage an APIM service as the application of `[entra]`: only who we are counts. What it says of gateways and
+    /// credentials is not looked at, and the [`Config`] has none.
+    Management,
+}
+
 /// The whole configuration, checked.
 ///
 /// # Errors
 /// `Class::Config` with everything that is wrong in it.
 pub fn load(inputs: &Inputs<'_>) -> Result<Config> {
+    load_for(inputs, Purpose::Credentials)
+}
+
+/// The configuration, checked as far as the purpose needs it.
+///
+/// # Errors
+/// As those of [`load`].
+pub fn load_for(inputs: &Inputs<'_>, purpose: Purpose) -> Result<Config> {
     let file = file::read(inputs)?;
     let folders = folders(file.as_ref(), inputs);
-    validate::config(resolve(file.as_ref(), inputs), folders)
+    validate::config_for(resolve(file.as_ref(), inputs), folders, purpose)
 }
 
 /// Where the agent of this workspace is to be found, even if the rest of the configuration is missing or wrong: for
@@ -148,7 +166,7 @@ pub struct Config {
 impl Config {
     /// `[gateway]`: the one whose URL is published.
     pub fn gateway(&self) -> &Gateway {
-        // `validate` makes no configuration without it.
+        // `validate` makes no configuration for credentials without it, and none of the other commands asks for it.
         &self.gateways[DEFAULT]
     }
 

@@ -49,7 +49,7 @@ pub struct Subscription {
     pub secondary_key: String,
     /// Created.
     pub created_at: SystemTime,
-    /// `expirationDate`: for audit only; the gateway does not enforce it.
+    /// `expirationDate`: for audit only; the gateway does not enforce it by itself, but an API's policy may.
     pub expiration_date: Option<SystemTime>,
     /// Why it is in its state.
     pub state_comment: Option<String>,
@@ -68,6 +68,10 @@ pub struct Holder {
     pub state: State,
     /// Its name for people.
     pub display_name: String,
+    /// Created.
+    pub created_at: SystemTime,
+    /// `expirationDate`, the policy's `context.Subscription.EndDate`.
+    pub expiration_date: Option<SystemTime>,
 }
 
 /// What must hold of the stored subscription before a change: the `If-Match` of RFC 9110, section 13.1.1.
@@ -156,6 +160,8 @@ impl Store {
             scope: subscription.scope.clone(),
             state: subscription.state,
             display_name: subscription.display_name.clone(),
+            created_at: subscription.created_at,
+            expiration_date: subscription.expiration_date,
         })
     }
 

@@ -41,7 +41,14 @@ fn holder(sid: &str, scope: &str, state: State) -> Holder {
         "ws-1" => "apim-agent one ada@example.com until 2026-11-24T14:00:00Z",
         _ => "by hand",
     };
-    Holder { sid: sid.to_owned(), scope: scope.to_owned(), state, display_name: display_name.to_owned() }
+    Holder {
+        sid: sid.to_owned(),
+        scope: scope.to_owned(),
+        state,
+        display_name: display_name.to_owned(),
+        created_at: from_unix(NOW),
+        expiration_date: None,
+    }
 }
 
 /// Trusts no issuer.
