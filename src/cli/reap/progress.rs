@@ -63,7 +63,7 @@ pub(super) fn say(text: &str) {
     outlet::stderr().push(format!("{clear}{text}\n").as_bytes());
 }
 
-/// `listing 1200 of 50000`, then `deleting 300 of 10000, 10.1 a second, 16 min to go`.
+/// `listing 1200 of 50000`, then `deleting 300 of 10000, 10.1 a second, 17 min to go`.
 fn line(tally: &Tally, elapsed: Duration) -> String {
     let done = tally.dead - tally.left();
     if done + tally.failed == 0 && tally.of.is_none_or(|of| tally.listed < of) {
@@ -110,10 +110,10 @@ mod tests {
         };
         assert_eq!(
             line(&tally, Duration::from_secs(30)),
-            "deleting 303 of 10000, 10.1 a second, 16 min to go"
+            "deleting 303 of 10000, 10.1 a second, 17 min to go"
         );
         (tally.throttled, tally.failed) = (2, 1);
         let text = line(&tally, Duration::from_secs(30));
-        assert!(text.ends_with("16 min to go, throttled 2 times, 1 failed"), "{text}");
+        assert!(text.ends_with("17 min to go, throttled 2 times, 1 failed"), "{text}");
     }
 }
