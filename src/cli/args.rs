@@ -1,7 +1,7 @@
 //! The command line: definitions and help. Nothing is done here.
 
 use super::emulator_args::{EmulatorOptions, span};
-use crate::config::{Choice, Entry, forms};
+use crate::config::{Choice, Entry};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use std::{
     ffi::OsString,
@@ -206,7 +206,7 @@ pub struct Status {
 #[derive(clap::Args, Clone, Debug)]
 pub struct Reap {
     /// ARM resource id of the API Management service
-    #[arg(long, value_name = "ID", value_parser = service)]
+    #[arg(long, value_name = "ID")]
     pub service: String,
     /// List what would be deleted, and delete nothing
     #[arg(long)]
@@ -217,10 +217,6 @@ pub struct Reap {
     /// Print the summary as one JSON object
     #[arg(long)]
     pub json: bool,
-}
-
-fn service(text: &str) -> Result<String, String> {
-    forms::service_id(text).map_err(|complaint| complaint.allowed)
 }
 
 /// `emulator`.

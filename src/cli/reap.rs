@@ -6,7 +6,7 @@ mod summary;
 use super::{ambient::Ambient, args, block_on, outlet, signals::Signals, timeline::prompted};
 use crate::{
     clock,
-    config::{Config, DEFAULT},
+    config::{Config, DEFAULT, forms},
     error::{Class, Error, Result},
     exchange,
     gateway::reap::{Budget, Ended, Reaper, Service},
@@ -19,13 +19,16 @@ use summary::Summary;
 use tokio::time::Instant;
 
 pub(super) fn reap(command: &args::Reap, global: &args::Global, ambient: &Ambient) -> Result<ExitCode> {
+    let id = forms::service_id(&command.service).map_err(|complaint| {
+        Error::new(Class::Usage, "--service does not name an API Management service").why(complaint.allowed)
+    })?;
     let config = ambient.load_for_management(global)?;
     block_on(async {
         let mut signals = Signals::catch()?;
         let (person, _end) = Person::new(Arc::new(|prompt| {
             outlet::stderr().push(format!("{}\n", prompted(prompt, clock::now())).as_bytes());
         }));
-        let service = service(command, &config, ambient, &person)?;
+        let service = service(&id, &config, ambient, &person)?;
         let reaper = Reaper::new(service, command.grace);
         let started = Instant::now();
         let mut dead = BTreeMap::new();
@@ -51,7 +54,7 @@ pub(super) fn reap(command: &args::Reap, global: &args::Global, ambient: &Ambien
 }
 
 /// The service to reap, by the identity and the exchange of `[entra]`.
-fn service(command: &args::Reap, config: &Config, ambient: &Ambient, person: &Person) -> Result<Service> {
+fn service(id: &str, config: &Config, ambient: &Ambient, person: &Person) -> Result<Service> {
     let lookup = ambient.lookup();
     let variable = |name: &str| lookup(name).or_else(|| lookup(&name.to_lowercase()));
     let http = http::Client::new(&http::Options {
@@ -68,7 +71,7 @@ fn service(command: &args::Reap, config: &Config, ambient: &Ambient, person: &Pe
         return Err(Error::new(Class::Config, "the configuration says nothing of [entra]")
             .fix("set entra.tenant_id and entra.client_id"));
     };
-    Ok(Service::new(&entra.arm, &command.service, Budget::AZURE, exchange, http))
+    Ok(Service::new(&entra.arm, id, Budget::AZURE, exchange, http))
 }
 
 /// What `work` comes to; until then progress is shown, the first signal stops the reaper after what is under way, and

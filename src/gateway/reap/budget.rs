@@ -162,7 +162,8 @@ mod tests {
 
     impl Arm {
         fn count(&mut self, at: Duration) -> Option<u32> {
-            let gain = i64::try_from((at - self.at).as_millis()).unwrap() * i64::from(DELETES.per_second);
+            let gain = i64::try_from(at.saturating_sub(self.at).as_millis()).unwrap()
+                * i64::from(DELETES.per_second);
             self.level = (self.level + gain).min(i64::from(DELETES.size) * TOKEN) - TOKEN;
             self.at = at;
             u32::try_from(self.level.div_euclid(TOKEN)).ok()
