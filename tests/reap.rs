@@ -321,6 +321,56 @@ async fn half_a_list_is_none() {
     );
 }
 
+#[tokio::test]
+async fn a_list_that_leads_elsewhere_is_not_followed_and_nothing_is_deleted() {
+    let emulator = emulator(World::default());
+    fill(emulator.store(), 3, 0);
+    let ready = emulator.ready();
+    let list = format!("{}/subscriptions?api-version=2024-05-01", service_id(&emulator));
+    for elsewhere in [format!("{}{list}", ready.key_vault), format!("{}/metadata/endpoints", ready.arm)] {
+        let body = serde_json::json!({"value": [], "count": 3, "nextLink": elsewhere}).to_string();
+        let page = Status { status: 200, headers: BTreeMap::new(), body };
+        emulator.faults().add(fault("Subscription_List", 4, Action::Status(page)));
+        let error = reaper(&emulator, 1).pausing(Duration::ZERO).list().await.unwrap_err();
+        assert_eq!(error.exit_code(), 69);
+        assert!(error.what.contains("another place"), "{error}");
+        emulator.faults().clear();
+    }
+    let rows = emulator.journal().rows();
+    let arm = rows.iter().filter(|row| row.service == "arm");
+    assert!(arm.clone().all(|row| row.operation == Some("Subscription_List")));
+    assert!(arm.count() >= 2 && !rows.iter().any(|row| row.service == "key_vault"));
+}
+
+#[tokio::test]
+async fn an_arm_that_is_out_of_order_is_left_alone() {
+    let emulator = emulator(World { arm_refill: 100, ..World::default() });
+    fill(emulator.store(), 200, 0);
+    let reaper = reaper(&emulator, 100).pausing(Duration::ZERO);
+    let found = reaper.list().await.unwrap();
+    emulator.faults().add(fault("Subscription_Delete", u32::MAX, status(503, "0")));
+    let error = reaper.delete(found).await.unwrap_err();
+    assert_eq!(error.exit_code(), 69, "{error}");
+    let tally = reaper.tally();
+    assert_eq!((tally.deleted, tally.left()), (0, 200));
+    let tried = count(&arm(&emulator), "Subscription_Delete");
+    assert!(
+        (24..=160).contains(&tried),
+        "neither given up at the first nor tried for all, but {tried} times"
+    );
+    // One that fails by itself stops nothing.
+    emulator.faults().clear();
+    let reaper = self::reaper(&emulator, 100).pausing(Duration::ZERO);
+    let found = reaper.list().await.unwrap();
+    let body = r#"{"error": {"code": "ValidationError", "message": "no"}}"#.to_owned();
+    let odd = Status { status: 400, headers: BTreeMap::new(), body };
+    emulator.faults().add(fault("Subscription_Delete", 1, Action::Status(odd)));
+    reaper.delete(found).await.unwrap();
+    let tally = reaper.tally();
+    assert_eq!((tally.deleted, tally.failed, tally.left()), (199, 1, 1));
+    assert!(tally.first_failure.unwrap().to_string().contains("ValidationError"));
+}
+
 /// The real command.
 fn command(emulator: &Emulator, home: &Path, arguments: &[&str]) -> Command {
     let mut command = bare(home);

@@ -31,13 +31,13 @@ pub(super) fn reap(command: &args::Reap, global: &args::Global, ambient: &Ambien
         let service = service(&id, &config, ambient, &person)?;
         let reaper = Reaper::new(service, command.grace);
         let started = Instant::now();
-        let mut dead = BTreeMap::new();
-        let mut outcome =
-            with_progress(&reaper, &mut signals, reaper.list()).await.map(|listed| dead = listed);
+        let dead = with_progress(&reaper, &mut signals, reaper.list()).await?;
         let listed = started.elapsed();
-        if outcome.is_ok() && !command.dry_run && !reaper.is_stopping() {
-            outcome = with_progress(&reaper, &mut signals, reaper.delete(dead.clone())).await;
-        }
+        let outcome = if command.dry_run || reaper.is_stopping() {
+            Ok(())
+        } else {
+            with_progress(&reaper, &mut signals, reaper.delete(dead.clone())).await
+        };
         let summary = Summary {
             tally: reaper.tally(),
             dry_run: command.dry_run,

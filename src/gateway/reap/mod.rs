@@ -44,7 +44,7 @@ const AT_ONCE: usize = 8;
 /// How often something is tried that a retry can mend.
 const TRIES: u32 = 4;
 
-/// First pause before that; doubles.
+/// First pause before that.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest wait that ARM can ask of us.
@@ -58,6 +58,8 @@ pub struct Reaper {
     service: Service,
     /// How long one has to be past its end.
     grace: Duration,
+    /// First pause before something is tried again; doubles.
+    pause: Duration,
     tally: Mutex<Tally>,
     stop: watch::Sender<bool>,
 }
@@ -75,7 +77,14 @@ enum Fate {
 impl Reaper {
     /// For what is past its end by `grace` in `service`.
     pub fn new(service: Service, grace: Duration) -> Self {
-        Self { service, grace, tally: Mutex::default(), stop: watch::Sender::new(false) }
+        Self { service, grace, pause: PAUSE, tally: Mutex::default(), stop: watch::Sender::new(false) }
+    }
+
+    /// Pauses so long, instead of a second, before it tries something again for the first time.
+    #[must_use]
+    pub fn pausing(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
     }
 
     /// What has been done so far.
@@ -97,7 +106,6 @@ impl Reaper {
     ///
     /// Errors: ARM's, after the tries that may mend them; half a list is none.
     pub async fn list(&self) -> Result<BTreeMap<String, Ended>> {
-        let as_of = self.as_of();
         let mut dead = BTreeMap::new();
         let (first, mut pages) = self.service.pages();
         let mut next = Some(first);
@@ -105,6 +113,7 @@ impl Reaper {
             let page = self.patiently(async || self.service.page(&url).await).await?;
             next = pages.after(&page)?;
             self.lock().page(page.value.len(), page.count);
+            let as_of = self.as_of();
             for subscription in page.value {
                 let verdict = judge(&subscription, as_of);
                 self.lock().judged(verdict);
@@ -194,7 +203,7 @@ impl Reaper {
                 done => return done,
             };
             tracing::debug!(attempt, "{error}");
-            let own = random::pause(PAUSE * (1 << (attempt - 1)))?;
+            let own = random::pause(self.pause * (1 << (attempt - 1)))?;
             let wait = error.retry_after.unwrap_or_default().min(LONGEST_WAIT).max(own);
             tokio::select! {
                 () = sleep(wait) => {}
@@ -209,8 +218,10 @@ impl Reaper {
         let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
+    /// Now, by our clock or by ARM's, whichever is behind, less the grace.
     fn as_of(&self) -> SystemTime {
-        clock::now().checked_sub(self.grace).unwrap_or(SystemTime::UNIX_EPOCH)
+        let back = self.grace.saturating_add(self.service.ahead());
+        clock::now().checked_sub(back).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
     fn lock(&self) -> MutexGuard<'_, Tally> {

@@ -18,6 +18,7 @@ use crate::{
         bearer::Bearer,
     },
 };
+use azure_core::time::parse_rfc7231;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use std::{
@@ -25,7 +26,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::time::{Instant, sleep};
 use url::Url;
@@ -83,6 +84,8 @@ pub struct Service {
     subscriptions: Url,
     buckets: [Mutex<Bucket>; 2],
     throttled: AtomicU64,
+    /// By how many seconds our clock was ahead of ARM's at its last answer.
+    ahead: AtomicU64,
 }
 
 impl Service {
@@ -99,12 +102,25 @@ impl Service {
         let now = Instant::now();
         let buckets = [budget.reads, budget.deletes].map(|rate| Mutex::new(Bucket::new(rate, now)));
         let bearer = Bearer::new(exchange, &arm.scope);
-        Self { http, bearer, subscriptions: url, buckets, throttled: AtomicU64::new(0) }
+        Self {
+            http,
+            bearer,
+            subscriptions: url,
+            buckets,
+            throttled: AtomicU64::default(),
+            ahead: AtomicU64::default(),
+        }
     }
 
     /// How often ARM has said 429.
     pub(super) fn throttled(&self) -> u64 {
         self.throttled.load(Ordering::Relaxed)
+    }
+
+    /// By how much our clock is ahead of ARM's, as of its last answer. Who is judged by a clock that is wrong by days
+    /// would seem to be dead.
+    pub(super) fn ahead(&self) -> Duration {
+        Duration::from_secs(self.ahead.load(Ordering::Relaxed))
     }
 
     /// The first page's place, and the way on from there. ARM leaves out what cannot be the agent's, by its id.
@@ -238,6 +254,9 @@ impl Service {
             Err(error) => Err(error),
         };
         let now = Instant::now();
+        if let Ok(answer) = &sent {
+            self.ahead.store(ahead(answer.headers(), clock::now()), Ordering::Relaxed);
+        }
         let remaining = sent.as_ref().ok().and_then(|answer| remaining(kind, answer.headers()));
         match &sent {
             Ok(answer) if answer.status() == 429 => {
@@ -289,6 +308,12 @@ fn request(
     request.body(Bytes::new()).map_err(|error| internal(&error))
 }
 
+/// How many seconds `now` is ahead of the answer's `Date` (RFC 9110, 6.6.1), which has whole ones; 0 without one.
+fn ahead(headers: &HeaderMap, now: SystemTime) -> u64 {
+    let date = headers.get(header::DATE).and_then(|date| parse_rfc7231(date.to_str().ok()?).ok());
+    date.and_then(|date| now.duration_since(date.into()).ok()).map_or(0, |ahead| ahead.as_secs())
+}
+
 /// The least that ARM says is left for requests of that kind, at whatever level it says so.
 fn remaining(kind: Kind, headers: &HeaderMap) -> Option<u32> {
     let kind = match kind {
@@ -309,12 +334,39 @@ fn refusal(operation: Operation, sid: &str, answer: &Response<Bytes>) -> Fault {
         retry_after: text(header::RETRY_AFTER),
         body: answer.body(),
     };
-    arm_error::read(operation, sid, &answer, clock::now())
+    let Fault { effect, error } = arm_error::read(operation, sid, &answer, clock::now());
+    Fault { effect, error: advised(answer.status, error) }
+}
+
+/// With the advice of this command instead of the agent's, whose settings and rights are others.
+fn advised(status: u16, error: Error) -> Error {
+    match (status, error.fix.as_deref()) {
+        (403, Some(fix)) => {
+            let missing = fix.split_once(" is missing: ").map(|(action, _)| format!("{action} is missing: "));
+            let missing = missing.unwrap_or_default();
+            error.fix(format!(
+                "{missing}give the application the role of README.md, \"Cleaning up after dead workspaces\", on the APIM \
+                 service, and wait some minutes for it to spread"
+            ))
+        }
+        (404, Some(_)) => error.fix("check --service, the resource id of the APIM service"),
+        _ => error,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_ahead_is_noticed() {
+        let date = "Wed, 21 Oct 2015 07:28:00 GMT"; // 1445412480
+        let headers = HeaderMap::from_iter([(header::DATE, HeaderValue::from_static(date))]);
+        for (now, expected) in [(1_445_412_480, 0), (1_445_412_479, 0), (1_445_498_881, 86_401), (0, 0)] {
+            assert_eq!(ahead(&headers, clock::from_unix(now)), expected, "{now}");
+        }
+        assert_eq!(ahead(&HeaderMap::new(), clock::from_unix(1_445_498_881)), 0);
+    }
 
     #[test]
     fn the_least_that_is_left_counts() {
