@@ -321,6 +321,33 @@ async fn half_a_list_is_none() {
     );
 }
 
+/// The policy's fragment, as the emulated gateway honours it, agrees with what is deleted, but for the grace.
+#[tokio::test]
+async fn the_gateway_refuses_the_keys_of_the_dead_and_nobody_elses() {
+    let emulator = emulator(World::default());
+    let now = clock::now();
+    let client = support::client(&emulator.ready().ca_file);
+    let dead = DEAD.iter().chain([&Made::InGrace]).map(|made| (*made, 401));
+    let kept = KEPT.iter().filter(|made| !matches!(made, Made::InGrace)).map(|made| (*made, 200));
+    for (n, (made, expected)) in dead.chain(kept).enumerate() {
+        let sid = put(emulator.store(), made, n, now);
+        let request = ::http::Request::get(format!("{}/echo", emulator.ready().gateway))
+            .header("Ocp-Apim-Subscription-Key", format!("primary-{n}"))
+            .body(bytes::Bytes::new())
+            .unwrap();
+        let answer = client.send(request).await.unwrap();
+        assert_eq!(
+            answer.status(),
+            expected,
+            "{sid}: {:?}",
+            emulator.store().get(&sid).unwrap().display_name
+        );
+        if expected == 401 {
+            assert_eq!(answer.body().len(), 143, "the gateway's own words");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_list_that_leads_elsewhere_is_not_followed_and_nothing_is_deleted() {
     let emulator = emulator(World::default());

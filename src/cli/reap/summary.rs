@@ -41,12 +41,12 @@ impl Summary {
         }
         let _ = writeln!(
             text,
-            "{:<10} {} subscriptions with a workspace's id on {} pages in {}: {} alive, {} past their end, {} without a date \
-             and {} not of the agent's, which are left alone",
+            "{:<10} {} subscriptions with a workspace's id in {}\n{:<10} {} alive, {} past their end; left alone: {} \
+             without a date, {} not of the agent's",
             "listed",
             tally.listed,
-            tally.pages,
             span(self.listed),
+            "",
             tally.alive,
             tally.dead,
             tally.undated,

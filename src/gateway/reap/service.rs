@@ -47,12 +47,15 @@ enum Kind {
 }
 
 /// A token of the budget for deletes, to be used by [`Service::delete`]; without that it goes back.
-pub(super) struct Permit<'a>(&'a Service, bool);
+pub(super) struct Permit<'a> {
+    service: &'a Service,
+    used: bool,
+}
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        if !self.1 {
-            self.0.bucket(Kind::Deletes).give_back();
+        if !self.used {
+            self.service.bucket(Kind::Deletes).give_back();
         }
     }
 }
@@ -172,7 +175,7 @@ impl Service {
     /// Waits until the budget allows one more DELETE.
     pub(super) async fn permit(&self) -> Permit<'_> {
         self.wait_for(Kind::Deletes).await;
-        Permit(self, false)
+        Permit { service: self, used: false }
     }
 
     /// Deletes the subscription `sid` if it still is at version `etag`.
@@ -182,7 +185,7 @@ impl Service {
         etag: &HeaderValue,
         mut permit: Permit<'_>,
     ) -> Result<Deleted> {
-        permit.1 = true;
+        permit.used = true;
         let answer = self.exchange(Kind::Deletes, Method::DELETE, &self.url(sid), Some(etag)).await?;
         match answer.status().as_u16() {
             200 => Ok(Deleted::Done),
