@@ -12,6 +12,7 @@
 //! | [`sink`] | leases | an env file in RAM |
 //! | [`lifecycle`] | events and the time | what to do next, until all is wiped and released |
 //! | [`run`] | all of the above | the flow, wired |
+//! | [`gateway`] | an APIM service's subscriptions | without those of dead workspaces: the platform team's side |
 //! | [`emulator`] | nothing | the Azure parts, on loopback |
 //!
 //! [`error`], [`secret`], [`clock`] and [`http`] serve all of them; [`sys`] is the only place with `unsafe`.
@@ -22,6 +23,7 @@ pub mod config;
 pub mod emulator;
 pub mod error;
 pub mod exchange;
+pub mod gateway;
 pub mod http;
 pub mod identity;
 pub mod lease;

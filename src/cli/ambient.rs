@@ -2,7 +2,7 @@
 
 use super::args::Global;
 use crate::{
-    config::{self, Choice, Config, Entry, Env, Inputs, Place, trust::Places},
+    config::{self, Choice, Config, Entry, Env, Inputs, Place, Purpose, trust::Places},
     error::{Class, Error, Result},
     identity::select::Lookup,
 };
@@ -64,13 +64,19 @@ impl Ambient {
 
     /// The whole configuration.
     pub fn load(&self, global: &Global) -> Result<Config> {
-        config::load_trusting(&self.inputs(global.file(), &global.settings()), &self.places)
+        config::load_for(&self.inputs(global.file(), &global.settings()), Purpose::Credentials, &self.places)
+    }
+
+    /// The configuration of a command that manages an APIM service.
+    pub fn load_for_management(&self, global: &Global) -> Result<Config> {
+        config::load_for(&self.inputs(global.file(), &global.settings()), Purpose::Management, &self.places)
     }
 
     /// The configuration of a run on the emulator: `settings` beat everything, and only a file that was asked for is read.
     pub fn load_with(&self, global: &Global, settings: Vec<Entry>) -> Result<Config> {
         let file = if global.config.is_some() { global.file() } else { Choice::Nothing };
-        config::load_trusting(&self.inputs(file, &[global.settings(), settings].concat()), &self.places)
+        let settings = [global.settings(), settings].concat();
+        config::load_for(&self.inputs(file, &settings), Purpose::Credentials, &self.places)
     }
 
     /// The file that [`Ambient::load`] reads, if there is one.

@@ -1,11 +1,12 @@
 //! The command line: definitions and help. Nothing is done here.
 
-use super::emulator_args::EmulatorOptions;
+use super::emulator_args::{EmulatorOptions, span};
 use crate::config::{Choice, Entry};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 const EXIT_CODES: &str = "\
@@ -154,6 +155,13 @@ Mostly there is nothing to do: a killed agent's guard does this at once, or the 
 Exits with 0 when nothing is left, and with 75 when something is.
   apim-agent release --workspace payments-dev")]
     Release,
+    /// Delete the subscriptions that dead workspaces left behind at an API Management service
+    #[command(after_help = "\
+For the platform team, in a pipeline, as an application that may list and delete subscriptions. It deletes those
+that are the agent's by id and name and past their end, and none that it cannot date. It can be stopped and
+started again at any time; it exits with 75 when something was left.
+  apim-agent reap --dry-run --service \"$(az apim show --name contoso --resource-group rg-apim --query id --output tsv)\"")]
+    Reap(Reap),
     /// Allow the configuration of a repository, as it is now
     #[command(after_help = "\
 An apim-agent.toml that is found by searching may be a stranger's: until you have allowed it, it may name no
@@ -231,6 +239,23 @@ pub struct Allowed {
     /// Which apim-agent.toml [default: the one that a search finds]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
+}
+
+/// `reap`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Reap {
+    /// ARM resource id of the API Management service
+    #[arg(long, value_name = "ID")]
+    pub service: String,
+    /// List what would be deleted, and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How long one has to be past its end
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = span)]
+    pub grace: Duration,
+    /// Print the summary as one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `emulator`.

@@ -135,7 +135,7 @@ impl EmulatorOptions {
 }
 
 /// A span of time, also none.
-fn span(text: &str) -> Result<Duration, String> {
+pub(super) fn span(text: &str) -> Result<Duration, String> {
     duration::parse(text).map_err(|allowed| format!("{allowed}, such as 500ms or 20s"))
 }
 

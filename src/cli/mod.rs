@@ -10,6 +10,7 @@ mod env;
 mod exec;
 mod guard;
 mod outlet;
+mod reap;
 mod release;
 mod run;
 mod signals;
@@ -63,6 +64,7 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
         Command::Status(command) => status::status(*command, global, &ambient),
         Command::Refresh => status::refresh(global, &ambient),
         Command::Release => release::release(global, &ambient),
+        Command::Reap(command) => reap::reap(command, global, &ambient),
         Command::Allow(command) => allow::allow(command, &ambient),
         Command::Deny(command) => allow::deny(command, &ambient),
         Command::Emulator(command) => {

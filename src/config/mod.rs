@@ -80,24 +80,34 @@ pub enum Choice<'a> {
     Nothing,
 }
 
+/// What a configuration is loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To make credentials: all of it counts.
+    Credentials,
+    /// To manage an APIM service as the application of `[entra]`: only who we are counts. What it says of gateways and
+    /// credentials is not looked at, and the [`Config`] has none.
+    Management,
+}
+
 /// The whole configuration, checked. Of a file that was found nothing is trusted that is not harmless by itself.
 ///
 /// # Errors
 /// `Class::Config` with everything that is wrong in it; `Class::Denied` for a found file that needs trust.
 pub fn load(inputs: &Inputs<'_>) -> Result<Config> {
-    load_trusting(inputs, &Places::default())
+    load_for(inputs, Purpose::Credentials, &Places::default())
 }
 
-/// As [`load`], with what the records and policies at `places` allow.
+/// The configuration, checked as far as the purpose needs it, with what the records and policies at `places` allow.
 ///
 /// # Errors
-/// As [`load`].
-pub fn load_trusting(inputs: &Inputs<'_>, places: &Places) -> Result<Config> {
+/// As those of [`load`].
+pub fn load_for(inputs: &Inputs<'_>, purpose: Purpose, places: &Places) -> Result<Config> {
     let file = file::read(inputs)?;
     let folders = folders(file.as_ref(), inputs);
     let layers = resolve(file.as_ref(), inputs);
     let found = file.as_ref().filter(|file| file.found).map(|file| (file, Doubts::about(&layers)));
-    let checked = validate::config(layers, folders);
+    let checked = validate::config_for(layers, folders, purpose);
     // Without a file much is missing at once, and only because of that.
     let unfound = file.is_none() && matches!(inputs.file, Choice::Usual(_));
     let config =
@@ -175,7 +185,7 @@ pub struct Config {
 impl Config {
     /// `[gateway]`: the one whose URL is published.
     pub fn gateway(&self) -> &Gateway {
-        // `validate` makes no configuration without it.
+        // `validate` makes no configuration for credentials without it, and none of the other commands asks for it.
         &self.gateways[DEFAULT]
     }
 

@@ -5,7 +5,7 @@ mod exchange;
 mod identity;
 
 use super::{
-    Config, DEFAULT, Place,
+    Config, DEFAULT, Place, Purpose,
     cloud::Cloud,
     endpoint::{self, Rule},
     forms::{self, Complaint, Read},
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::error::Result;
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -33,17 +34,27 @@ pub struct Folders<'a> {
 
 /// Turns the layers into a [`Config`], or into one error with all that is wrong.
 pub fn config(layers: Layers, folders: Folders<'_>) -> Result<Config> {
+    config_for(layers, folders, Purpose::Credentials)
+}
+
+/// The same, as far as the purpose needs it.
+pub fn config_for(layers: Layers, folders: Folders<'_>, purpose: Purpose) -> Result<Config> {
     if let Some(problem) = layers.syntax {
         return Err(report(vec![problem]));
     }
     let mut check = Check { layers, folders, problems: Vec::new() };
     let cloud = check.or("cloud", forms::cloud, Cloud::default());
     let workspace = check.required("workspace", forms::workspace, "it names what the agent makes");
-    let outlines = check.outlines();
+    let wants_credentials = purpose == Purpose::Credentials;
+    let outlines = if wants_credentials { check.outlines() } else { Vec::new() };
     let (exchanges, clouds) = check.exchanges(cloud, &outlines);
     let identities = check.identities(cloud);
-    let gateways = check.gateways();
-    let credentials = check.credentials(&outlines, &gateways, &exchanges, &clouds);
+    let gateways = if wants_credentials { check.gateways() } else { BTreeMap::new() };
+    let credentials = if wants_credentials {
+        check.credentials(&outlines, &gateways, &exchanges, &clouds)
+    } else {
+        Vec::new()
+    };
     let ca_file = check.path("ca_file");
     let runtime_dir = check.path("runtime_dir");
     let timeout = |seconds| (forms::duration_in(TIMEOUTS.0..=TIMEOUTS.1), Duration::from_secs(seconds));

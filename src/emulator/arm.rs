@@ -118,8 +118,9 @@ impl Arm {
         let header = kind.remaining(call.service.is_some());
         // One map for the life of an emulator: as many entries as it has seen principals.
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket =
-            buckets.entry((caller.object_id.clone(), header)).or_insert_with(|| Bucket::new(kind, now));
+        let bucket = buckets
+            .entry((caller.object_id.clone(), header))
+            .or_insert_with(|| Bucket::new(kind, self.world.arm_refill, now));
         let left = bucket.take(now).map_err(|wait| {
             let seconds = wait.as_millis().div_ceil(1000);
             let message = format!(

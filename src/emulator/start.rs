@@ -46,6 +46,7 @@ pub struct Emulator {
     ready: Ready,
     faults: Arc<Faults>,
     journal: Arc<Journal>,
+    store: Arc<Store>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     /// Dropped last: nobody writes into it any more when it is removed.
@@ -109,7 +110,11 @@ impl Emulator {
         let mut services: Vec<(TcpListener, Security, Arc<dyn Service>)> = vec![
             (listeners.identity, usual.clone(), issuer.clone()),
             (listeners.entra, usual.clone(), Arc::new(entra)),
-            (listeners.arm, usual.clone(), Arc::new(Arm::new(world.clone(), store, entra_keys.clone()))),
+            (
+                listeners.arm,
+                usual.clone(),
+                Arc::new(Arm::new(world.clone(), store.clone(), entra_keys.clone())),
+            ),
             (
                 listeners.key_vault,
                 usual.clone(),
@@ -151,7 +156,7 @@ impl Emulator {
                 runtime.shutdown_timeout(Duration::from_millis(100));
             })
             .map_err(|error| failed(&error))?;
-        Ok(Self { ready, faults, journal, stop: Some(stop), thread: Some(thread), _folder: folder })
+        Ok(Self { ready, faults, journal, store, stop: Some(stop), thread: Some(thread), _folder: folder })
     }
 
     /// Where everything is.
@@ -167,6 +172,11 @@ impl Emulator {
     /// The requests so far, for tests in the same process.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// The subscriptions, for tests in the same process.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Closes the ports, drops the connections and removes the files.

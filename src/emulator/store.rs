@@ -49,7 +49,7 @@ pub struct Subscription {
     pub secondary_key: String,
     /// Created.
     pub created_at: SystemTime,
-    /// `expirationDate`: for audit only; the gateway does not enforce it.
+    /// `expirationDate`: for audit only; the gateway does not enforce it by itself, but an API's policy may.
     pub expiration_date: Option<SystemTime>,
     /// Why it is in its state.
     pub state_comment: Option<String>,
@@ -68,6 +68,10 @@ pub struct Holder {
     pub state: State,
     /// Its name for people.
     pub display_name: String,
+    /// Created.
+    pub created_at: SystemTime,
+    /// `expirationDate`, the policy's `context.Subscription.EndDate`.
+    pub expiration_date: Option<SystemTime>,
 }
 
 /// What must hold of the stored subscription before a change: the `If-Match` of RFC 9110, section 13.1.1.
@@ -113,6 +117,16 @@ struct Inner {
     keys: HashMap<String, Known>,
     /// The row version from which entity tags are made.
     version: u64,
+    /// What the last list found, until something changes: of 50,000 subscriptions the next page is not sought again.
+    listing: Option<Listing>,
+}
+
+/// The subscriptions that a filter keeps.
+struct Listing {
+    /// What tells the filter from others.
+    filter: String,
+    /// Their names in lower case, in order.
+    names: Vec<String>,
 }
 
 /// A key in the index.
@@ -126,8 +140,8 @@ struct Known {
 impl Store {
     /// An empty store whose gateway does not know a new or changed key for `key_delay`.
     pub fn new(key_delay: Duration) -> Self {
-        let inner = Inner { key_delay, subscriptions: BTreeMap::new(), keys: HashMap::new(), version: 0 };
-        Self { inner: Mutex::new(inner) }
+        let (subscriptions, keys) = (BTreeMap::new(), HashMap::new());
+        Self { inner: Mutex::new(Inner { key_delay, subscriptions, keys, version: 0, listing: None }) }
     }
 
     /// How long the gateway does not know a new or changed key.
@@ -156,6 +170,8 @@ impl Store {
             scope: subscription.scope.clone(),
             state: subscription.state,
             display_name: subscription.display_name.clone(),
+            created_at: subscription.created_at,
+            expiration_date: subscription.expiration_date,
         })
     }
 
@@ -165,22 +181,23 @@ impl Store {
     }
 
     /// At most `top` of those that `keep` accepts, after the first `skip`, ordered by sid; and how many it accepts in all.
+    /// What it accepts is told by `filter` alone.
     pub fn page(
         &self,
+        filter: &str,
         keep: impl Fn(&Subscription) -> bool,
         skip: usize,
         top: usize,
     ) -> (Vec<Subscription>, usize) {
-        let inner = self.lock();
-        let mut page = Vec::new();
-        let mut count = 0;
-        for subscription in inner.subscriptions.values().filter(|candidate| keep(candidate)) {
-            if count >= skip && page.len() < top {
-                page.push(subscription.clone());
-            }
-            count += 1;
-        }
-        (page, count)
+        let mut guard = self.lock();
+        let Inner { subscriptions, listing, .. } = &mut *guard;
+        let known = listing.take().filter(|listing| listing.filter == filter);
+        let listing = listing.insert(known.unwrap_or_else(|| {
+            let kept = subscriptions.iter().filter(|(_, candidate)| keep(candidate));
+            Listing { filter: filter.to_owned(), names: kept.map(|(name, _)| name.clone()).collect() }
+        }));
+        let page = listing.names.iter().skip(skip).take(top);
+        (page.filter_map(|name| subscriptions.get(name).cloned()).collect(), listing.names.len())
     }
 
     /// Changes the subscription `sid`, or creates it out of `blank`; without `blank` one that is not there is refused.
@@ -204,6 +221,7 @@ impl Store {
         edit(&mut new);
         new.sid = old.as_ref().map_or_else(|| sid.to_owned(), |old| old.sid.clone());
         inner.check_keys(&owner, &new)?;
+        inner.listing = None;
         inner.version += 1;
         new.etag = STANDARD.encode(inner.version.to_be_bytes());
 
@@ -229,6 +247,7 @@ impl Store {
         let old = inner.subscriptions.get(&owner);
         check(old, expect)?;
         let Some(old) = inner.subscriptions.remove(&owner) else { return Err(Refused::Missing) };
+        inner.listing = None;
         inner.keys.remove(&old.primary_key);
         inner.keys.remove(&old.secondary_key);
         Ok(())
@@ -366,8 +385,19 @@ mod tests {
         for n in [3, 1, 2, 5, 4] {
             put(&store, &format!("ws-{n}"), &format!("p{n}"), &format!("s{n}"), T0).map(|_| ()).unwrap();
         }
-        let (page, count) = store.page(|candidate| candidate.sid != "ws-1", 1, 2);
-        assert_eq!(count, 4);
-        assert_eq!(page.iter().map(|s| s.sid.as_str()).collect::<Vec<_>>(), ["ws-3", "ws-4"]);
+        let sids = |filter: &str, but: &str, skip, top| {
+            let (page, count) = store.page(filter, |candidate| candidate.sid != but, skip, top);
+            (page.into_iter().map(|subscription| subscription.sid).collect::<Vec<_>>(), count)
+        };
+        let list =
+            |sids: &[&str], count| (sids.iter().map(|sid| (*sid).to_owned()).collect::<Vec<_>>(), count);
+        assert_eq!(sids("not 1", "ws-1", 1, 2), list(&["ws-3", "ws-4"], 4));
+        assert_eq!(sids("not 1", "ws-1", 3, 2), list(&["ws-5"], 4));
+        assert_eq!(sids("not 1", "ws-1", 9, 2), list(&[], 4));
+        assert_eq!(sids("not 2", "ws-2", 0, 2), list(&["ws-1", "ws-3"], 4), "another filter, another list");
+        store.delete("ws-3", Expect::Any).unwrap();
+        assert_eq!(sids("not 2", "ws-2", 0, 2), list(&["ws-1", "ws-4"], 3), "what is gone is not listed");
+        put(&store, "ws-0", "p", "s", T0).map(|_| ()).unwrap();
+        assert_eq!(sids("not 2", "ws-2", 0, 2), list(&["ws-0", "ws-1"], 4), "what is new is");
     }
 }

@@ -57,6 +57,10 @@ pub struct World {
     pub key_delay: Duration,
     /// Calls a minute for each key at the echo API.
     pub rate_limit: u32,
+    /// Whether the echo API's policy refuses the agent's keys past their end: `gitpod/policies/expire-workspace-keys.xml`.
+    pub expire_workspace_keys: bool,
+    /// How many times faster than in Azure ARM's throttling gives tokens back; the buckets are as large as there.
+    pub arm_refill: u32,
 }
 
 /// A user-assigned managed identity.
@@ -140,6 +144,8 @@ impl Default for World {
             managed_identity: ManagedIdentity::default(),
             key_delay: Duration::ZERO,
             rate_limit: 600,
+            expire_workspace_keys: true,
+            arm_refill: 1,
         }
     }
 }

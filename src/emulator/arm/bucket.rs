@@ -56,7 +56,7 @@ impl Kind {
         }
     }
 
-    /// Tokens that come back each second.
+    /// Tokens that come back each second in Azure.
     fn rate(self) -> u64 {
         match self {
             Self::Reads => 25,
@@ -69,6 +69,8 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
     kind: Kind,
+    /// Tokens that come back each second.
+    rate: u64,
     level: u64,
     at: SystemTime,
 }
@@ -76,16 +78,16 @@ pub(super) struct Bucket {
 const TOKEN: u64 = 1000;
 
 impl Bucket {
-    /// A full bucket.
-    pub(super) fn new(kind: Kind, now: SystemTime) -> Self {
-        Self { kind, level: kind.size() * TOKEN, at: now }
+    /// A full bucket, which fills up again `refill` times as fast as Azure's.
+    pub(super) fn new(kind: Kind, refill: u32, now: SystemTime) -> Self {
+        Self { kind, rate: kind.rate() * u64::from(refill), level: kind.size() * TOKEN, at: now }
     }
 
     /// Takes a token: how many are left, or how long until there is one. A clock that went back refills nothing.
     pub(super) fn take(&mut self, now: SystemTime) -> Result<u64, Duration> {
         let elapsed = now.duration_since(self.at).unwrap_or_default();
         let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        let gain = millis.saturating_mul(self.kind.rate());
+        let gain = millis.saturating_mul(self.rate);
         self.level = self.level.saturating_add(gain).min(self.kind.size() * TOKEN);
         // Only the whole milliseconds are accounted for; the rest counts next time.
         self.at = if elapsed.is_zero() { now } else { self.at + Duration::from_millis(millis) };
@@ -94,7 +96,7 @@ impl Bucket {
                 self.level = rest;
                 Ok(rest / TOKEN)
             }
-            None => Err(Duration::from_millis((TOKEN - self.level).div_ceil(self.kind.rate()))),
+            None => Err(Duration::from_millis((TOKEN - self.level).div_ceil(self.rate.max(1)))),
         }
     }
 }
@@ -107,7 +109,7 @@ mod tests {
     #[test]
     fn it_empties_refuses_and_refills() {
         let start = from_unix(1_800_000_000);
-        let mut bucket = Bucket::new(Kind::Writes, start);
+        let mut bucket = Bucket::new(Kind::Writes, 1, start);
         assert_eq!(bucket.take(start), Ok(199));
         for left in (0..199).rev() {
             assert_eq!(bucket.take(start), Ok(left));
@@ -123,7 +125,7 @@ mod tests {
     #[test]
     fn parts_of_a_millisecond_add_up() {
         let start = from_unix(1_800_000_000);
-        let mut bucket = Bucket::new(Kind::Reads, start);
+        let mut bucket = Bucket::new(Kind::Reads, 1, start);
         while bucket.take(start).is_ok() {}
         let mut now = start;
         let refused = std::iter::repeat_with(|| {
@@ -138,7 +140,7 @@ mod tests {
     #[test]
     fn a_clock_that_goes_back_gives_nothing_and_goes_on_from_there() {
         let start = from_unix(1_800_000_000);
-        let mut bucket = Bucket::new(Kind::Deletes, start);
+        let mut bucket = Bucket::new(Kind::Deletes, 1, start);
         while bucket.take(start).is_ok() {}
         let earlier = start - Duration::from_mins(1);
         assert!(bucket.take(earlier).is_err());

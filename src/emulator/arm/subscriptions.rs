@@ -39,8 +39,10 @@ impl Context<'_> {
     /// `Subscription_List`.
     pub(super) fn list(&self) -> Outcome {
         let window = Window::of(self.request)?;
-        let filter = self.request.query("$filter").map(Filter::parse).transpose()?.unwrap_or_default();
-        let (rows, count) = self.store.page(|candidate| filter.keeps(candidate), window.skip, window.top);
+        let text = self.request.query("$filter");
+        let filter = text.map(Filter::parse).transpose()?.unwrap_or_default();
+        let keep = |candidate: &Subscription| filter.keeps(candidate);
+        let (rows, count) = self.store.page(text.unwrap_or_default(), keep, window.skip, window.top);
         let rows: Vec<_> = rows.iter().map(|row| contract(self.world, row)).collect();
         Ok(Response::json(200, &paging::page(self.request, window, &rows, count)))
     }

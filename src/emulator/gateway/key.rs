@@ -1,10 +1,14 @@
 //! Subscription keys: where a call carries one, and what its subscription opens.
 
 use super::API_ID;
-use crate::emulator::{
-    store::{Holder, State},
-    wire::Request,
+use crate::{
+    emulator::{
+        store::{Holder, State},
+        wire::Request,
+    },
+    gateway::mark,
 };
+use std::time::SystemTime;
 
 /// The header that carries a key; the default name, since the API does not rename it.
 pub(super) const HEADER: &str = "Ocp-Apim-Subscription-Key";
@@ -35,6 +39,13 @@ pub(super) fn opens(holder: &Holder, product: &str) -> bool {
     holder.state == State::Active && in_scope
 }
 
+/// Whether it is one of the agent's past its end: what `gitpod/policies/expire-workspace-keys.xml` refuses.
+pub(super) fn is_past_its_end(holder: &Holder, now: SystemTime) -> bool {
+    let Holder { sid, display_name, .. } = holder;
+    let end = mark::end(holder.expiration_date, display_name, Some(holder.created_at));
+    mark::is_ours(sid, display_name) && end.is_some_and(|end| end <= now)
+}
+
 /// The product that a scope names.
 pub(super) fn product_of(scope: &str) -> Option<&str> {
     scope.strip_prefix("/products/")
@@ -49,7 +60,14 @@ mod tests {
     use super::{super::tests::get, *};
 
     fn holder(scope: &str, state: State) -> Holder {
-        Holder { sid: "s".to_owned(), scope: scope.to_owned(), state, display_name: "one".to_owned() }
+        Holder {
+            sid: "s".to_owned(),
+            scope: scope.to_owned(),
+            state,
+            display_name: "one".to_owned(),
+            created_at: SystemTime::UNIX_EPOCH,
+            expiration_date: None,
+        }
     }
 
     #[test]

@@ -8,6 +8,12 @@
 #![doc = include_str!("../../../gitpod/policies/echo.xml")]
 //! ```
 //!
+//! and this fragment, which that policy includes:
+//!
+//! ```xml
+#![doc = include_str!("../../../gitpod/policies/expire-workspace-keys.xml")]
+//! ```
+//!
 //! The same goes for "partner" and `gitpod/policies/partner.xml`.
 //!
 //! Two things differ, and a careful client depends on neither: the reason phrase (APIM says `401 Access Denied`), and
@@ -169,7 +175,7 @@ impl Gateway {
         let Some(holder) = (self.holder_of)(key, now) else {
             return Err(answers::key_invalid(&request.host));
         };
-        let opens = key::opens(&holder, &self.world.product) && !self.has_ended(&holder.sid, now);
+        let opens = key::opens(&holder, &self.world.product) && !self.has_ended(&holder, now);
         let product = key::product_of(&holder.scope).map(str::to_owned);
         let whose = caller::marks(&holder.display_name).map(str::to_owned);
         let caller = Caller::Subscription { sid: holder.sid, product, whose };
@@ -180,9 +186,11 @@ impl Gateway {
         Err(Response { caller: Some(caller.log_name()), ..answers::key_invalid(&request.host) })
     }
 
-    /// API Management enforces no end of a subscription; the broker knows those of its own.
-    fn has_ended(&self, sid: &str, now: SystemTime) -> bool {
-        self.broker.as_ref().is_some_and(|broker| broker.has_ended(sid, now))
+    /// API Management enforces no end of a subscription by itself: the policy's fragment does for the agent's, and the
+    /// broker for its own.
+    fn has_ended(&self, holder: &Holder, now: SystemTime) -> bool {
+        let by_policy = self.world.expire_workspace_keys && key::is_past_its_end(holder, now);
+        by_policy || self.broker.as_ref().is_some_and(|broker| broker.has_ended(&holder.sid, now))
     }
 
     /// Counts the call and hands it to the backend.

@@ -41,7 +41,14 @@ fn holder(sid: &str, scope: &str, state: State) -> Holder {
         "ws-1" => "apim-agent one ada@example.com until 2026-11-24T14:00:00Z",
         _ => "by hand",
     };
-    Holder { sid: sid.to_owned(), scope: scope.to_owned(), state, display_name: display_name.to_owned() }
+    Holder {
+        sid: sid.to_owned(),
+        scope: scope.to_owned(),
+        state,
+        display_name: display_name.to_owned(),
+        created_at: from_unix(NOW),
+        expiration_date: None,
+    }
 }
 
 /// Trusts no issuer.
@@ -278,6 +285,53 @@ async fn a_minted_key_opens_the_api_until_its_end() {
 }
 
 #[test]
+fn a_workspaces_key_ends_at_its_date_and_nobody_elses_does() {
+    let ours = "ws-0123456789abcdef0123456789abcdef";
+    let named = "apim-agent one ada@example.com until 2026-11-24T14:00:00Z";
+    let until = 1_795_528_800;
+    let (created, dated) = (NOW - 3600, NOW + 600);
+    // The id, the name, the EndDate, and when it begins to be refused.
+    for (sid, name, end, refused_from) in [
+        (ours, named, Some(dated), Some(dated)),
+        (ours, named, None, Some(until)),
+        (ours, "apim-agent one", None, Some(created + 48 * 3600)),
+        ("ws-1", named, Some(dated), None),
+        (ours, "Partner", Some(dated), None),
+        ("master", "Built-in all-access", Some(dated), None),
+    ] {
+        let holder = Holder {
+            display_name: name.to_owned(),
+            created_at: from_unix(created),
+            expiration_date: end.map(from_unix),
+            ..holder(sid, "/products/starter", Active)
+        };
+        let gateway = |expire_workspace_keys| {
+            let world = World { expire_workspace_keys, ..World::default() };
+            let holder = holder.clone();
+            Gateway::with(
+                Arc::new(world),
+                Box::new(move |_, _| Some(holder.clone())),
+                Box::new(|_| Err(Invalid::Malformed)),
+            )
+        };
+        let call = |expires, at| {
+            gateway(expires).call(&with_header("ocp-apim-subscription-key", "key"), from_unix(at))
+        };
+        let far = NOW + 1_000_000_000;
+        if let Some(from) = refused_from {
+            assert_eq!(call(true, from - 1).status, 200, "{sid} {name}");
+            let refused = call(true, from);
+            assert_eq!((refused.status, refused.body.len()), (401, 143), "{sid} {name}");
+            assert!(refused.caller.unwrap().contains(sid), "the log says whose it was");
+            assert_eq!(call(true, far).status, 401, "{sid} {name}");
+        } else {
+            assert_eq!(call(true, far).status, 200, "{sid} {name}");
+        }
+        assert_eq!(call(false, far).status, 200, "API Management by itself enforces nothing");
+    }
+}
+
+#[test]
 fn partners_policy_checks_what_this_gateway_does() {
     let policy = include_str!("../../../gitpod/policies/partner.xml");
     for text in [
@@ -310,6 +364,7 @@ fn the_policy_says_what_this_gateway_does() {
         r#"total-calls-header-name="X-RateLimit-Limit""#,
         "idtyp",
         "preferred_username",
+        r#"<include-fragment fragment-id="expire-workspace-keys" />"#,
     ] {
         assert!(POLICY.contains(text), "the policy lacks {text}");
     }

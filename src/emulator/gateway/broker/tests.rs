@@ -210,7 +210,7 @@ async fn each_flaw_has_its_error() {
         let response = bench.broker.exchange(&request, from_unix(NOW)).await;
         assert_eq!((response.status, header(&response, "Cache-Control")), (status, Some("no-store")));
     }
-    let (_, total) = bench.broker.store.page(|_| true, 0, 1);
+    let (_, total) = bench.broker.store.page("", |_| true, 0, 1);
     assert_eq!(total, 0, "a refusal mints nothing");
 }
 
