@@ -16,6 +16,7 @@ use crate::{
     config::{Config, Entry, duration},
     emulator::{self, Ready, gateway},
     error::{Class, Error, Result},
+    identity::prebuild,
     lifecycle::driver::{Command, Outcome},
     run::{self, Agent, Reload},
     sink::swap::swap_in_use,
@@ -144,6 +145,7 @@ async fn foreground(
     reload: Reload<'_>,
     ready: Option<(PathBuf, Ready)>,
 ) -> Result<ExitCode> {
+    prebuild::check(ambient.lookup()).await?;
     let directory = run::directory(config, ambient.xdg_runtime_dir().as_deref())?;
     let leftovers = directory.leftovers().to_vec();
     let agent = Agent::assemble(config, ambient.lookup(), directory, |about| {
