@@ -34,3 +34,13 @@ impl FromStr for Secret {
         Ok(Self(Zeroizing::new(Box::from(text))))
     }
 }
+
+/// Puts pieces together in a buffer that never grows, so that no stale copy of a secret is left by a reallocation.
+/// `pieces` is called twice, first to count.
+pub(crate) fn assemble(pieces: impl Fn(&mut dyn FnMut(&str))) -> Zeroizing<Vec<u8>> {
+    let mut length = 0;
+    pieces(&mut |piece| length += piece.len());
+    let mut text = Zeroizing::new(Vec::with_capacity(length));
+    pieces(&mut |piece| text.extend_from_slice(piece.as_bytes()));
+    text
+}

@@ -13,6 +13,7 @@ use crate::{
     clock,
     config::ID_TOKEN_VARIABLE,
     error::{Class, Error, Result},
+    identity::prebuild,
     lifecycle::driver::{self, Values},
     run::{Agent, Beyond},
     sink::env_file,
@@ -75,6 +76,7 @@ fn whole_life(
     block_on(async {
         let mut signals = Signals::catch()?;
         let config = ambient.load(global)?;
+        prebuild::check(ambient.lookup()).await?;
         let directory = directory::take(&config, ambient, &mut signals).await?;
         let leftovers = directory.leftovers().to_vec();
         let agent = Agent::assemble(&config, ambient.lookup(), directory, Beyond::Written, |about| {

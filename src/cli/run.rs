@@ -16,6 +16,7 @@ use crate::{
     config::{Config, Entry, duration, trust::store::Store},
     emulator::{self, Ready, gateway},
     error::{Class, Error, Result},
+    identity::prebuild,
     lifecycle::driver::{Command, Outcome},
     run::{Agent, Beyond, Reload},
     sink::swap::swap_in_use,
@@ -151,6 +152,7 @@ async fn foreground(
     beyond: Beyond,
     ready: Option<(PathBuf, Ready)>,
 ) -> Result<ExitCode> {
+    prebuild::check(ambient.lookup()).await?;
     let directory = directory::take(config, ambient, &mut signals).await?;
     let leftovers = directory.leftovers().to_vec();
     let agent = Agent::assemble(config, ambient.lookup(), directory, beyond, |about| {

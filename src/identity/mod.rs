@@ -22,7 +22,7 @@ pub mod gitpod;
 pub mod managed_identity;
 mod oauth;
 pub mod ona;
-mod prebuild;
+pub mod prebuild;
 mod process;
 pub mod prompt;
 mod read;

@@ -36,14 +36,23 @@ impl<S: IdentitySource> IdentitySource for NotInPrebuild<S> {
     }
 
     async fn prove(&self, want: &Want<'_>) -> Result<(Subject, Proof), Miss> {
-        if let Some((sign, fix)) = sign(&self.lookup, &self.codespaces_file).await {
-            return Err(Miss::Broken(
-                Error::new(Class::Denied, "this is a prebuild, which gets no credentials")
-                    .why(format!("{sign}; what is on its disk becomes a snapshot that others start from"))
-                    .fix(fix),
-            ));
-        }
+        refuse(&self.lookup, &self.codespaces_file).await.map_err(Miss::Broken)?;
         self.source.prove(want).await
+    }
+}
+
+/// Refuses in a prebuild, before anything is begun: among several credentials one that fails for another reason would keep
+/// the agent waiting there.
+pub async fn check(lookup: &Lookup) -> Result<()> {
+    refuse(lookup, Path::new(CODESPACES_FILE)).await
+}
+
+async fn refuse(lookup: &Lookup, codespaces_file: &Path) -> Result<()> {
+    match sign(lookup, codespaces_file).await {
+        None => Ok(()),
+        Some((sign, fix)) => Err(Error::new(Class::Denied, "this is a prebuild, which gets no credentials")
+            .why(format!("{sign}; what is on its disk becomes a snapshot that others start from"))
+            .fix(fix)),
     }
 }
 

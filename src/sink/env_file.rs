@@ -9,7 +9,7 @@
 use crate::{
     clock,
     error::{Class, Error, Result},
-    secret::Secret,
+    secret::{Secret, assemble},
 };
 use std::{fmt, str::FromStr, time::SystemTime};
 use zeroize::Zeroizing;
@@ -138,16 +138,6 @@ pub fn render(format: Format, content: &Content<'_>) -> Result<Zeroizing<Vec<u8>
             put("}\n");
         }
     }))
-}
-
-/// Puts pieces together in a buffer that never grows, so that no stale copy of a secret is left by a reallocation.
-/// `pieces` is called twice, first to count.
-pub(crate) fn assemble(pieces: impl Fn(&mut dyn FnMut(&str))) -> Zeroizing<Vec<u8>> {
-    let mut length = 0;
-    pieces(&mut |piece| length += piece.len());
-    let mut text = Zeroizing::new(Vec::with_capacity(length));
-    pieces(&mut |piece| text.extend_from_slice(piece.as_bytes()));
-    text
 }
 
 /// Whether `name` is a variable's name everywhere: `[A-Za-z_][A-Za-z0-9_]*`.

@@ -32,7 +32,7 @@ fn the_variables_of_a_files_entries_do_not_stop_a_run_without_the_file() {
         ("APIM_AGENT_CREDENTIALS_ORDERS_PROBE", "/x"),
         ("APIM_AGENT_GATEWAYS_PARTNER_URL", "https://p.example"),
     ];
-    let agent = on_emulator(ram.path(), &variables, &["run", "--emulator"]);
+    let agent = on_emulator(ram.path(), &variables, &["--workspace", "entries", "run", "--emulator"]);
     agent.wait_for("\nCtrl-C wipes");
     agent.signal(Signal::SIGINT);
     let (status, text) = agent.finish();
@@ -50,7 +50,7 @@ fn a_variable_that_cannot_be_read_is_told_of() {
     let ram = tempfile::tempdir_in("/dev/shm").unwrap();
     let mut command = bare(ram.path());
     command.env("XDG_RUNTIME_DIR", ram.path()).env("HTTPS_PROXY", std::ffi::OsStr::from_bytes(b"\xff"));
-    let agent = Process::start(command.args(["run", "--emulator"]));
+    let agent = Process::start(command.args(["--workspace", "proxy", "run", "--emulator"]));
     agent.wait_for("\nCtrl-C wipes");
     agent.signal(Signal::SIGINT);
     let (_, text) = agent.finish();

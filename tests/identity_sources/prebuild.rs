@@ -34,6 +34,14 @@ fn every_source_refuses_and_asks_nobody() {
             ["this is a prebuild", "GITPOD_HEADLESS is true", "becomes a snapshot", "a task's `command`"];
         platform.refused(&[("identity.source", name)], &variables, 77, &words);
     }
+    // Nor does one that fails for a reason of its own keep the agent waiting.
+    let elsewhere = [
+        ("credentials.elsewhere.kind", "vault-secret"),
+        ("credentials.elsewhere.vault", "https://127.0.0.1:1"),
+        ("credentials.elsewhere.secret", "s"),
+        ("credentials.elsewhere.env", "ELSEWHERE"),
+    ];
+    platform.refused(&elsewhere, &variables[..1], 77, &["this is a prebuild"]);
     assert_eq!(platform.asked(), 0);
     platform.scene.assert_untouched();
 

@@ -1,6 +1,6 @@
 //! PEM (RFC 7468), read and written in buffers that are overwritten: pure.
 
-use crate::{secret::Secret, sink::env_file::assemble};
+use crate::secret::{Secret, assemble};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 

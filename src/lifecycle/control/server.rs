@@ -8,8 +8,9 @@ use crate::{
         driver::{Command, Values},
         status::{About, Status},
     },
+    secret::assemble,
     sink::{
-        env_file::{assemble, check_name, check_value},
+        env_file::{check_name, check_value},
         runtime_dir::{CONTROL, RuntimeDir},
     },
 };
