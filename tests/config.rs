@@ -424,14 +424,15 @@ fn a_token_for_entra_is_sent_to_entra_only() {
     let audience = |desk: &Desk, set: Option<&str>| {
         let flags = set.map(|audience| Entry::flag("--set", "exchanges.broker.subject_audience", audience));
         let flags: Vec<_> = flags.into_iter().collect();
-        desk.with(Choice::Usual(None), |inputs| config::load(&Inputs { flags: &flags, ..*inputs })).map(
-            |config| {
-                let config::Method::TokenExchange(method) = &config.exchanges["broker"].method else {
-                    panic!("a broker")
-                };
-                method.subject_audience.clone()
-            },
-        )
+        desk.with(Choice::Usual(Some(Path::new("apim-agent.toml"))), |inputs| {
+            config::load(&Inputs { flags: &flags, ..*inputs })
+        })
+        .map(|config| {
+            let config::Method::TokenExchange(method) = &config.exchanges["broker"].method else {
+                panic!("a broker")
+            };
+            method.subject_audience.clone()
+        })
     };
     let plain = broker("");
     let unset = audience(&plain, None).expect_err("nothing says what the broker is called");

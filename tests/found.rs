@@ -98,7 +98,7 @@ fn a_strangers_file_gets_nothing_and_runs_nothing() {
             + &format!(
                 "[identities.other]\nsource = \"command\"\ncommand = [\"touch\", {canary:?}]\n\
                  [exchanges.broker]\nkind = \"token-exchange\"\nidentity = \"other\"\n\
-                 token_endpoint = \"https://evil.example/token\"\n\
+                 token_endpoint = \"https://evil.example/token\"\nsubject_audience = \"api://evil\"\n\
                  [credentials.stolen]\nkind = \"brokered\"\nexchange = \"broker\"\nenv = \"STOLEN\"\n"
             )
     });

@@ -169,9 +169,14 @@ fn on_an_emulator_of_its_own_too() {
 fn a_file_that_was_found_and_is_gone_is_missed_by_name() {
     let scene = Scene::new(&[], KEY_AND_TOKEN);
     let home = scene.workspace.home.path();
-    let mut command = bare(home);
-    command.env("XDG_RUNTIME_DIR", scene.workspace.runtime_dir.path()).current_dir(home);
-    let agent = Process::start(command.args(["--workspace", "found", "run"]));
+    let agent = |arguments: &[&str]| {
+        let mut command = bare(home);
+        command.env("XDG_RUNTIME_DIR", scene.workspace.runtime_dir.path()).current_dir(home);
+        Process::start(command.args(["--workspace", "found"]).args(arguments))
+    };
+    let allow = || assert_eq!(scene.finish(agent(&["allow"])).0, 0);
+    allow();
+    let agent = agent(&["run"]);
     agent.wait_for("\npublished ");
     let file = home.join("apim-agent.toml");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -179,6 +184,7 @@ fn a_file_that_was_found_and_is_gone_is_missed_by_name() {
     agent.wait_for("apim-agent.toml does not exist any more\n           fix  put it back");
     // A setting for the next start that is taken back is told of as well.
     std::fs::write(&file, format!("request_timeout = \"9s\"\n{text}")).unwrap();
+    allow();
     agent.wait_for("configuration: request_timeout takes effect at the next start\n");
     std::fs::write(&file, text).unwrap();
     agent.wait_for("configuration: as it was at the start\n");

@@ -37,6 +37,7 @@ cloud = "us-government"
 assertion_scope = "api://us/access"
 [exchanges.sts]
 kind = "token-exchange"
+subject_audience = "api://sts"
 token_endpoint = "https://sts.example/token"
 revocation_endpoint = "https://sts.example/revoke"
 [gateway]
@@ -63,10 +64,16 @@ env = "C"
 
 fn config() -> Config {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("apim-agent.toml"), CONFIG).unwrap();
+    let file = folder.path().join("apim-agent.toml");
+    fs::write(&file, CONFIG).unwrap();
     let env = Env::default();
-    let inputs =
-        Inputs { file: Choice::Usual(None), env: &env, flags: &[], folder: folder.path(), host_name: "host" };
+    let inputs = Inputs {
+        file: Choice::Usual(Some(&file)),
+        env: &env,
+        flags: &[],
+        folder: folder.path(),
+        host_name: "host",
+    };
     config::load(&inputs).unwrap_or_else(|error| panic!("{error}"))
 }
 
