@@ -15,14 +15,14 @@ use std::{
 use tokio::{
     io::AsyncReadExt as _,
     net::UnixStream,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Our own program, also after it was replaced by another version.
 const SELF: &str = "/proc/self/exe";
 /// A guard that does not stand by then is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The pause before a guard is posted in the place of one that died young; doubles.
+/// The pause before a guard is posted in the place of one that died younger than that; doubles while none stands.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -70,13 +70,17 @@ impl Guard {
     pub async fn keep(&self, told: impl Fn(&Error)) {
         let mut pause = PAUSE;
         loop {
+            let since = Instant::now();
             if let Ok(mut end) = self.end() {
                 // It says no more than that it stands, so whatever comes here is its end.
                 let _ = end.read_u8().await;
             }
             self.bury();
             tracing::warn!("the guard has died, another one is posted");
-            sleep(pause).await;
+            // One that had stood for a while was killed; one that dies at once will again.
+            if since.elapsed() < pause {
+                sleep(pause).await;
+            }
             let posted = post(&self.directory);
             let stands = match posted {
                 Ok(posted) => {
