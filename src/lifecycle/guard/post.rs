@@ -66,17 +66,18 @@ impl Guard {
         }
     }
 
-    /// Posts another one whenever it dies. `told` hears of each that could not be had. Never ends.
+    /// Posts another one whenever it dies. `told` hears of it once when none can be had any more. Never ends.
     pub async fn keep(&self, told: impl Fn(&Error)) {
-        let mut pause = PAUSE;
+        let (mut pause, mut stood) = (PAUSE, true);
         loop {
             let since = Instant::now();
             if let Ok(mut end) = self.end() {
                 // It says no more than that it stands, so whatever comes here is its end.
                 let _ = end.read_u8().await;
             }
-            self.bury();
-            tracing::warn!("the guard has died, another one is posted");
+            if self.bury() {
+                tracing::warn!("the guard has died, another one is posted");
+            }
             // One that had stood for a while was killed; one that dies at once will again.
             if since.elapsed() < pause {
                 sleep(pause).await;
@@ -90,10 +91,12 @@ impl Guard {
                 Err(error) => Err(missing(&error.to_string())),
             };
             match stands {
-                Ok(()) => pause = PAUSE,
+                Ok(()) => (pause, stood) = (PAUSE, true),
                 Err(error) => {
-                    told(&error);
-                    pause = (pause * 2).min(LONGEST);
+                    if stood {
+                        told(&error);
+                    }
+                    (pause, stood) = ((pause * 2).min(LONGEST), false);
                 }
             }
         }
@@ -107,13 +110,13 @@ impl Guard {
         }
     }
 
-    /// Ends what is left of it, and takes its exit status, so that it is no zombie.
-    fn bury(&self) {
-        if let Some(mut posted) = self.posted().take() {
-            // One that lives on without its end of the socket is of no use.
-            let _ = posted.child.kill();
-            let _ = posted.child.wait();
-        }
+    /// Ends what is left of it, and takes its exit status, so that it is no zombie. Whether there was one.
+    fn bury(&self) -> bool {
+        let Some(mut posted) = self.posted().take() else { return false };
+        // One that lives on without its end of the socket is of no use.
+        let _ = posted.child.kill();
+        let _ = posted.child.wait();
+        true
     }
 
     /// A descriptor of our end, for reading.
