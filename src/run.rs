@@ -8,7 +8,7 @@ mod wiring;
 use crate::{
     clock,
     config::Config,
-    error::{Error, Result},
+    error::{Class, Error, Result},
     exchange::AccessToken,
     identity::{
         prompt::{End, Person, Prompt},
@@ -202,10 +202,21 @@ impl Agent {
             None => inheritance.await,
         };
         outcome.unreleased.extend(left);
+        for record in journal.iter().flat_map(|journal| journal.records()) {
+            if !outcome.unreleased.iter().any(|(name, _)| *name == record.credential) {
+                outcome.unreleased.push((record.credential, unknown()));
+            }
+        }
         directory.remove()?;
         guard.dismiss();
         Ok((outcome, done))
     }
+}
+
+/// Why something that was released is still in the journal.
+fn unknown() -> Error {
+    Error::new(Class::Unavailable, "it may exist again")
+        .why("a request that creates it was under way when it was revoked, and has not been answered")
 }
 
 /// Releases what a killed agent of this workspace left, as far as it has not been taken over by then: when all that is

@@ -26,7 +26,8 @@ pub(super) fn release(global: &Global, ambient: &Ambient) -> Result<ExitCode> {
         let open = || open(wanted, xdg.as_deref(), &place.workspace);
         let directory = directory::wait(PATIENCE, open).await?;
         for leftover in directory.leftovers() {
-            say(&format!("{:<10} {} file(s) in {}", "wiped", leftover.files, leftover.path.display()));
+            let s = if leftover.files == 1 { "" } else { "s" };
+            say(&format!("{:<10} {} file{s} in {}", "wiped", leftover.files, leftover.path.display()));
         }
         let (person, _end) =
             Person::new(Arc::new(|prompt| say(&super::timeline::prompted(prompt, clock::now()))));

@@ -59,6 +59,8 @@ struct State {
     explained: bool,
     /// The last failure that was told of, by credential.
     troubles: Vec<(Option<Index>, String)>,
+    /// The last failure that was told of for each thing that a killed agent left.
+    unsettled: Vec<(String, String)>,
     /// What is wrong with the changed configuration, as last told.
     misconfigured: Option<String>,
     /// Until when the value of each credential was last said to be good.
@@ -333,8 +335,14 @@ impl Watch for Timeline {
                 self.say(&format!("{label:<10} {text}"));
             }
             Err(error) => {
-                let who = format!("{}, left by a killed agent", record.credential);
-                self.trouble(&who, error, "");
+                let told = (record.target(), error.to_string());
+                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                // As above: once, not at every retry.
+                if !state.unsettled.contains(&told) {
+                    state.unsettled.retain(|(target, _)| *target != told.0);
+                    state.unsettled.push(told);
+                    self.trouble(&format!("{}, left by a killed agent", record.credential), error, "");
+                }
             }
         }
     }

@@ -341,3 +341,44 @@ fn a_full_ledger_gives_up_only_what_has_expired() {
     assert!(ledger.has_room(at(101)));
     assert_eq!(ledger.all().len(), MOST - 2);
 }
+
+/// What was announced, in order; `-` is the end.
+#[derive(Default)]
+struct Announced(Mutex<Vec<String>>);
+
+#[async_trait]
+impl Announce for Announced {
+    async fn minting(&self, what: Mint<'_>) -> Result<()> {
+        let Mint::Tokens { until } = what else { panic!("it mints nothing else") };
+        self.0.lock().unwrap().push(until.map_or("?".to_owned(), |_| "until".to_owned()));
+        Ok(())
+    }
+
+    fn ended(&self, _: Mint<'_>) {
+        self.0.lock().unwrap().push("-".to_owned());
+    }
+}
+
+#[tokio::test]
+async fn that_tokens_are_out_is_announced_before_the_first_and_until_the_last() {
+    let (broker, announced) = (Broker::new(), Arc::new(Announced::default()));
+    let lessor = broker.lessor(true, None).announced(Arc::clone(&announced) as Arc<dyn Announce>);
+    let order = || announced.0.lock().unwrap().clone();
+    accepted(&lessor).await;
+    assert_eq!(order(), ["?", "until"]);
+    accepted(&lessor).await;
+    lessor.retire().await.unwrap();
+    assert_eq!(order(), ["?", "until", "?", "until"], "one is out still");
+    broker.state().failing = 1;
+    lessor.release().await.unwrap_err();
+    assert_eq!(order().len(), 4);
+    lessor.release().await.unwrap();
+    assert_eq!(order().last().unwrap(), "-");
+
+    // What can only expire is nothing to be released, so nobody is told of it.
+    let announced = Arc::new(Announced::default());
+    let lessor = broker.lessor(false, None).announced(Arc::clone(&announced) as Arc<dyn Announce>);
+    accepted(&lessor).await;
+    lessor.release().await.unwrap();
+    assert!(announced.0.lock().unwrap().is_empty());
+}

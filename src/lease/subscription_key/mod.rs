@@ -7,6 +7,8 @@
 //! | a key that the gateway never accepted | one PATCH |
 //! | the end | one DELETE |
 
+#[cfg(test)]
+mod announced_tests;
 pub mod naming;
 pub mod record;
 #[cfg(test)]
@@ -113,10 +115,13 @@ impl SubscriptionKey {
 
     /// The subscription does not exist, or not any more.
     fn gone(&self, sid: &str) {
-        self.record().gone();
-        // A create that is under way may still make it.
+        let mut record = self.record();
+        record.gone();
         if self.creating.load(Ordering::Relaxed) == 0 {
             self.announce.ended(Mint::Subscription(sid));
+        } else {
+            // A create that is under way may still make it.
+            record.creating(sid);
         }
     }
 

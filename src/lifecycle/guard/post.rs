@@ -15,14 +15,14 @@ use std::{
 use tokio::{
     io::AsyncReadExt as _,
     net::UnixStream,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Our own program, also after it was replaced by another version.
 const SELF: &str = "/proc/self/exe";
 /// A guard that does not stand by then is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The pause before a guard is posted in the place of one that died young; doubles.
+/// The pause before a guard is posted in the place of one that died younger than that; doubles while none stands.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -66,17 +66,22 @@ impl Guard {
         }
     }
 
-    /// Posts another one whenever it dies. `told` hears of each that could not be had. Never ends.
+    /// Posts another one whenever it dies. `told` hears of it once when none can be had any more. Never ends.
     pub async fn keep(&self, told: impl Fn(&Error)) {
-        let mut pause = PAUSE;
+        let (mut pause, mut stood) = (PAUSE, true);
         loop {
+            let since = Instant::now();
             if let Ok(mut end) = self.end() {
                 // It says no more than that it stands, so whatever comes here is its end.
                 let _ = end.read_u8().await;
             }
-            self.bury();
-            tracing::warn!("the guard has died, another one is posted");
-            sleep(pause).await;
+            if self.bury() {
+                tracing::warn!("the guard has died, another one is posted");
+            }
+            // One that had stood for a while was killed; one that dies at once will again.
+            if since.elapsed() < pause {
+                sleep(pause).await;
+            }
             let posted = post(&self.directory);
             let stands = match posted {
                 Ok(posted) => {
@@ -86,10 +91,12 @@ impl Guard {
                 Err(error) => Err(missing(&error.to_string())),
             };
             match stands {
-                Ok(()) => pause = PAUSE,
+                Ok(()) => (pause, stood) = (PAUSE, true),
                 Err(error) => {
-                    told(&error);
-                    pause = (pause * 2).min(LONGEST);
+                    if stood {
+                        told(&error);
+                    }
+                    (pause, stood) = ((pause * 2).min(LONGEST), false);
                 }
             }
         }
@@ -103,13 +110,13 @@ impl Guard {
         }
     }
 
-    /// Ends what is left of it, and takes its exit status, so that it is no zombie.
-    fn bury(&self) {
-        if let Some(mut posted) = self.posted().take() {
-            // One that lives on without its end of the socket is of no use.
-            let _ = posted.child.kill();
-            let _ = posted.child.wait();
-        }
+    /// Ends what is left of it, and takes its exit status, so that it is no zombie. Whether there was one.
+    fn bury(&self) -> bool {
+        let Some(mut posted) = self.posted().take() else { return false };
+        // One that lives on without its end of the socket is of no use.
+        let _ = posted.child.kill();
+        let _ = posted.child.wait();
+        true
     }
 
     /// A descriptor of our end, for reading.
