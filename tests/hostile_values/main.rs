@@ -10,5 +10,6 @@ mod claims;
 mod entra;
 mod identity;
 mod stage;
+mod vault;
 
 use stage::Stage;

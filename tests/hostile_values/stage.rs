@@ -91,7 +91,7 @@ impl Stage {
         for file in files.iter().filter(|path| path.file_name().is_some_and(|name| name == "env")) {
             let text = fs::read_to_string(file).unwrap();
             assert!(text.ends_with('\n'), "{name}: torn: {} bytes", text.len());
-            let ours = ["APIM_GATEWAY_URL", "APIM_AGENT_", "APIM_ACCESS_TOKEN"];
+            let ours = ["APIM_GATEWAY_URL", "APIM_AGENT_", "APIM_ACCESS_TOKEN", "PASSWORD"];
             let foreign = |(known, _): &(String, String)| !ours.iter().any(|ours| known.starts_with(ours));
             assert!(!parse_env(&text).iter().any(foreign), "{name}: it sets other variables");
             for shell in SHELLS {
