@@ -11,14 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use support::{bare, process::Process, scene::Scene, stub::Stub};
-
-const TOKEN: &str = r#"
-[credentials.token]
-kind = "access-token"
-scope = "api://echo/.default"
-env = "APIM_ACCESS_TOKEN"
-"#;
+use support::{TOKEN, bare, process::Process, scene::Scene, stub::Stub};
 
 /// A clone whose configuration names hosts that are not Azure's: the emulator's.
 struct Clone {

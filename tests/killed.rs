@@ -12,18 +12,11 @@ use nix::{
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 use support::{
-    files_below,
+    KEY, files_below,
     guard::{end, guard, guards, kill_both},
     process::Process,
     scene::{Scene, poll},
 };
-
-const KEY: &str = r#"
-[credentials.key]
-kind = "subscription-key"
-scope = "/products/starter"
-env = "APIM_SUBSCRIPTION_KEY"
-"#;
 
 /// An agent that has published, and was killed together with its guard: its printed text.
 fn killed_with_its_guard(scene: &Scene) -> String {

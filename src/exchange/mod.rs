@@ -10,7 +10,7 @@
 //! | `on-behalf-of` | refused | refused | `jwt-bearer` with `on_behalf_of`, if it is a person's |
 //!
 //! The actor of an `on-behalf-of` proves the application and gives an id token; that of a `token-exchange` is free. Who is
-//! refused is told which identity sources would fit ([`proof`]).
+//! refused is told which identity sources would fit (`proof`).
 //!
 //! A new kind is one file with an [`Exchange`] and one line in [`exchanges`].
 

@@ -1,7 +1,7 @@
 //! A person's session: somebody signs in once, and a refresh token then serves all credentials until it is refused.
 //!
 //! The refresh token is kept in memory and nowhere else, so a new agent asks again. A new way to sign in is one file with a
-//! [`SignIn`].
+//! `SignIn`.
 
 use super::{
     Actor, IdentitySource, Miss, Proof, Subject, Want,

@@ -53,14 +53,6 @@ impl Lessor for AccessToken {
         }
     }
 
-    async fn retire(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn retires(&self) -> bool {
-        false
-    }
-
     fn has_begun(&self) -> bool {
         // Whatever Entra has issued by then, it takes nothing back.
         false

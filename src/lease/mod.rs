@@ -111,10 +111,14 @@ pub trait Lessor: Send + Sync {
     async fn probe(&self, lease: &Lease) -> Result<()>;
 
     /// Ends the value before the current one, the grace period being over. Does nothing where that is impossible.
-    async fn retire(&self) -> Result<()>;
+    async fn retire(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether [`Lessor::retire`] does anything.
-    fn retires(&self) -> bool;
+    fn retires(&self) -> bool {
+        false
+    }
 
     /// Whether there may be something that [`Lessor::release`] ends: until then, a call of [`Lessor::issue`] under way can
     /// be dropped and leaves nothing behind.

@@ -12,15 +12,10 @@ mod entra;
 mod identity;
 mod runtime_dir;
 
-use support::scene::{Scene, Settings};
-
-/// One subscription key: the least that goes through every stage.
-const KEY: &str = r#"
-[credentials.key]
-kind = "subscription-key"
-scope = "/products/starter"
-env = "APIM_SUBSCRIPTION_KEY"
-"#;
+use support::{
+    KEY,
+    scene::{Scene, Settings},
+};
 
 /// Runs the agent, which must end by itself with `code` and say all of `words`, and how to mend it.
 fn refused(scene: &Scene, name: &str, settings: Settings<'_>, code: i32, words: &[&str]) -> String {

@@ -15,18 +15,4 @@ mod full;
 mod renewal;
 mod start;
 
-/// One subscription key: the least that goes through every stage.
-const KEY: &str = r#"
-[credentials.key]
-kind = "subscription-key"
-scope = "/products/starter"
-env = "APIM_SUBSCRIPTION_KEY"
-"#;
-
-/// One access token.
-const TOKEN: &str = r#"
-[credentials.token]
-kind = "access-token"
-scope = "api://echo/.default"
-env = "APIM_ACCESS_TOKEN"
-"#;
+use support::{KEY, TOKEN};

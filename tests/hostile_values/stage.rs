@@ -1,7 +1,7 @@
 //! A scene for one hostile value after another, and what must hold after each.
 
 use super::support::{
-    files_below,
+    TOKEN, files_below,
     hostile::{self, Hostile},
     parse_env,
     process::Process,
@@ -13,14 +13,6 @@ use std::{
     path::PathBuf,
     process::{Command, Stdio},
 };
-
-/// An access token, with nobody to probe it: whatever Entra says goes on to be published.
-const TOKEN: &str = r#"
-[credentials.token]
-kind = "access-token"
-scope = "api://echo/.default"
-env = "APIM_ACCESS_TOKEN"
-"#;
 
 /// In each hostile value.
 const MARK: &str = "0a1b2c3d-mark-4e5f6a7b";

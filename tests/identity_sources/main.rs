@@ -14,18 +14,11 @@ mod sign_in;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 use support::{
+    TOKEN,
     process::Process,
     scene::{Scene, Settings},
 };
 use tempfile::TempDir;
-
-/// An access token: the shortest way through the exchange, which verifies the id token.
-const TOKEN: &str = r#"
-[credentials.token]
-kind = "access-token"
-scope = "api://echo/.default"
-env = "APIM_ACCESS_TOKEN"
-"#;
 
 /// A scene, and a folder with stand-ins that comes first on the search path.
 struct Platform {

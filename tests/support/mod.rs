@@ -207,7 +207,23 @@ pub(crate) struct Workspace {
     config: PathBuf,
 }
 
-/// The configuration's credentials, as most tests want them.
+/// One subscription key: the least that goes through every stage.
+pub(crate) const KEY: &str = r#"
+[credentials.key]
+kind = "subscription-key"
+scope = "/products/starter"
+env = "APIM_SUBSCRIPTION_KEY"
+"#;
+
+/// One access token.
+pub(crate) const TOKEN: &str = r#"
+[credentials.token]
+kind = "access-token"
+scope = "api://echo/.default"
+env = "APIM_ACCESS_TOKEN"
+"#;
+
+/// Both.
 pub(crate) const KEY_AND_TOKEN: &str = r#"
 [credentials.key]
 kind = "subscription-key"

@@ -57,7 +57,7 @@ impl Policy {
         self.allow_files.iter().any(|allowed| allowed == file) || host.is_some_and(is_allowed)
     }
 
-    /// Whether no found file may set `key`, as [`table::general`] writes it.
+    /// Whether no found file may set `key`, as `table::general` writes it.
     pub fn forbids(&self, key: &str) -> bool {
         self.forbid.iter().any(|forbidden| forbidden == key)
     }

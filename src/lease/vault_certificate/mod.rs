@@ -124,14 +124,6 @@ impl Lessor for VaultCertificate {
         }
     }
 
-    async fn retire(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn retires(&self) -> bool {
-        false
-    }
-
     fn has_begun(&self) -> bool {
         // It is only read: nothing is made that could be left behind.
         false
