@@ -196,3 +196,13 @@ fn help_fits_a_terminal_and_gives_an_example() {
         assert!(longest <= Some(110), "{name}: {longest:?}\n{help}");
     }
 }
+
+#[test]
+fn the_help_names_each_identity_source() {
+    let help = parse("run --help").expect_err("the help").to_string();
+    for (name, _) in apim_agent::config::Source::ALL {
+        let is_named = help.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| word == name);
+        assert!(is_named, "{name} is not in the help");
+    }
+    assert!(help.contains("AD FS"), "{help}");
+}

@@ -119,7 +119,11 @@ It stays in the foreground until Ctrl-C, SIGTERM or SIGHUP. In a workspace's tas
 signal reaches it:
   exec apim-agent run --config apim-agent.toml
 To try it without Azure, and to watch keys being renewed:
-  apim-agent run --emulator --short-lives")]
+  apim-agent run --emulator --short-lives
+
+identity.source says where the identity comes from: auto (the default), command, file, env, ona, gitpod,
+github-actions, gitlab, buildkite, circleci, saml, managed-identity, azure-cli, azd, device-code or browser.
+Of SAML assertions, Entra takes only those of an AD FS that is federated with the tenant.")]
     Run(Run),
     /// Run a command with the credentials in its environment
     #[command(
