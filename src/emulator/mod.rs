@@ -22,6 +22,7 @@ mod saml;
 mod server;
 mod start;
 pub mod store;
+mod template;
 #[cfg(test)]
 mod testing;
 mod tls;

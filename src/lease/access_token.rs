@@ -47,10 +47,7 @@ impl Lessor for AccessToken {
     }
 
     async fn probe(&self, lease: &Lease) -> Result<()> {
-        match (&self.probe, lease.text()) {
-            (Some(probe), Some(token)) => probe.check(Presented::Token, token).await,
-            _ => Ok(()),
-        }
+        lease.show(self.probe.as_ref(), Presented::Token).await
     }
 
     fn has_begun(&self) -> bool {

@@ -36,7 +36,7 @@ use arm::Arm;
 use async_trait::async_trait;
 use brokered::Brokered;
 use id_token::IdToken;
-use probe::Probe;
+use probe::{Presented, Probe};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
@@ -65,6 +65,14 @@ impl Lease {
         match &self.value {
             Value::Text(text) => Some(text),
             Value::Files(_) => None,
+        }
+    }
+
+    /// Shows the gateway the text, where there is a probe and a text to show.
+    async fn show(&self, probe: Option<&Probe>, presented: Presented) -> Result<()> {
+        match (probe, self.text()) {
+            (Some(probe), Some(text)) => probe.check(presented, text).await,
+            _ => Ok(()),
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! ARM compares everything in a path without regard to case, names and fixed parts alike.
 
+use crate::emulator::template::names;
 use http::Method;
-use percent_encoding::percent_decode_str;
 
 /// An operation of ARM, named as the official descriptions name it (`operationId`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,22 +175,6 @@ fn lookup(
         let template: Vec<&str> = operation.path.split('/').filter(|part| !part.is_empty()).collect();
         Some((operation, names(&template, parts)?))
     })
-}
-
-/// The names in `parts` if they fit the template.
-fn names(template: &[&str], parts: &[&str]) -> Option<Vec<String>> {
-    if template.len() != parts.len() {
-        return None;
-    }
-    let mut names = Vec::new();
-    for (expected, part) in template.iter().zip(parts) {
-        if *expected == "*" {
-            names.push(percent_decode_str(part).decode_utf8().ok()?.into_owned());
-        } else if !expected.eq_ignore_ascii_case(part) {
-            return None;
-        }
-    }
-    Some(names)
 }
 
 #[cfg(test)]

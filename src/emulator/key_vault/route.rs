@@ -1,7 +1,7 @@
 //! The operations, by the names of the official description (7.5), and which of them a request addresses. Pure.
 
+use crate::emulator::template::names;
 use http::Method;
-use percent_encoding::percent_decode_str;
 
 /// One operation.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,22 +115,6 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Call> {
 
 fn segments(path: &str) -> Vec<&str> {
     path.split('/').filter(|part| !part.is_empty()).collect()
-}
-
-/// The names in `parts` if they fit the template.
-fn names(template: &[&str], parts: &[&str]) -> Option<Vec<String>> {
-    if template.len() != parts.len() {
-        return None;
-    }
-    let mut names = Vec::new();
-    for (expected, part) in template.iter().zip(parts) {
-        if *expected == "*" {
-            names.push(percent_decode_str(part).decode_utf8().ok()?.into_owned());
-        } else if !expected.eq_ignore_ascii_case(part) {
-            return None;
-        }
-    }
-    Some(names)
 }
 
 #[cfg(test)]
