@@ -125,6 +125,11 @@ impl<'w> Stage<'w> {
                     let url = format!("{}/workspace", emulator.get("gateway"));
                     let bearer = format!("Bearer {}", value());
                     is_fine(&emulator.call("GET", &url, &[("Authorization", &bearer)], ""));
+                    // It opens to that token only: not to nobody, and not to one whose signature is another's.
+                    assert_eq!(emulator.call("GET", &url, &[], "").status, 401);
+                    let (signed, signature) = bearer.rsplit_once('.').unwrap();
+                    let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
+                    assert_eq!(emulator.call("GET", &url, &[("Authorization", &forged)], "").status, 401);
                 }
                 value()
             }
