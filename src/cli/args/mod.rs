@@ -1,5 +1,9 @@
 //! The command line: definitions and help. Nothing is done here.
 
+mod env;
+mod exec;
+mod status;
+
 use super::emulator_args::{EmulatorOptions, span};
 use crate::config::{Choice, Entry};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
@@ -8,6 +12,10 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+
+pub use env::{Env, Format};
+pub use exec::Exec;
+pub use status::Status;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -198,43 +206,6 @@ pub struct Run {
     /// How the emulator behaves.
     #[command(flatten)]
     pub options: EmulatorOptions,
-}
-
-/// `exec`.
-#[derive(clap::Args, Clone, Debug)]
-pub struct Exec {
-    /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
-    pub command: Vec<OsString>,
-}
-
-/// `env`.
-#[derive(clap::Args, Clone, Copy, Debug)]
-pub struct Env {
-    /// For whom: sh (also bash and zsh), fish, json or dotenv
-    #[arg(long, value_enum, default_value_t = Format::Sh, hide_possible_values = true)]
-    pub format: Format,
-}
-
-/// What `env` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// `export NAME=value`, for eval in sh, bash, zsh and their kin
-    Sh,
-    /// `set -gx NAME value`, for fish
-    Fish,
-    /// One object
-    Json,
-    /// `NAME=value`, for dotenv libraries and other readers of env files
-    Dotenv,
-}
-
-/// `status`.
-#[derive(clap::Args, Clone, Copy, Debug)]
-pub struct Status {
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `allow` and `deny`.
