@@ -1,6 +1,7 @@
 //! The flow, wired: identity -> exchange -> lease -> sink, kept going by the lifecycle.
 
 mod follow;
+mod reach;
 pub mod undo;
 mod watched;
 mod wiring;
@@ -22,11 +23,12 @@ use crate::{
         journal::{Journal, Record},
         machine::Phase,
         schedule,
-        status::About,
+        status::{About, Confinement},
     },
     sink::{publisher::EnvFile, runtime_dir::RuntimeDir},
 };
 pub use follow::Reload;
+pub use reach::{Bounds, bound};
 use std::{
     path::Path,
     sync::Arc,
@@ -74,6 +76,7 @@ pub struct Agent {
     directory: Arc<RuntimeDir>,
     guard: Guard,
     config: Config,
+    bounds: Option<Bounds>,
 }
 
 /// What an agent is put together from.
@@ -130,7 +133,7 @@ impl Agent {
         // First, so that it comes to its feet while the rest is put together.
         let guard = Guard::post(&directory);
         match Wired::new(config, lookup, &directory, beyond, watch) {
-            Ok(wired) => Ok(Self { wired, directory, guard, config: config.clone() }),
+            Ok(wired) => Ok(Self { wired, directory, guard, config: config.clone(), bounds: None }),
             Err(error) => {
                 // What it was taken for will not come about.
                 if let Err(error) = directory.remove() {
@@ -154,6 +157,14 @@ impl Agent {
         self
     }
 
+    /// Says what it has been confined to.
+    #[must_use]
+    pub fn within(mut self, bounds: Bounds) -> Self {
+        self.wired.about.confinement = bounds.said.clone();
+        self.bounds = Some(bounds);
+        self
+    }
+
     /// Lives as long as `work` does, or until somebody asks for the end over the control socket; then wipes, revokes
     /// and removes what is ours. What `work` came to is there unless the end came first.
     ///
@@ -163,7 +174,7 @@ impl Agent {
         reload: Option<Reload<'_>>,
         work: impl AsyncFnOnce(mpsc::Sender<Command>) -> T,
     ) -> Result<(Outcome, Option<T>)> {
-        let Self { wired, directory, guard, config } = self;
+        let Self { wired, directory, guard, config, bounds } = self;
         let Wired { driver, journal, listener, about, wiring } = wired;
         // Before anything is asked for. Without one it goes on: what it would have done, the next start does.
         if let Err(error) = guard.stands().await {
@@ -178,7 +189,7 @@ impl Agent {
         let mut settled = None;
         let followed = Box::pin(async {
             if let Some(reload) = reload {
-                follow::follow(&wiring, config, folder, reload, commands.clone()).await;
+                follow::follow(&wiring, config, folder, reload, bounds.as_ref(), commands.clone()).await;
             }
         });
         let mut done = None;
@@ -258,6 +269,7 @@ fn about(config: &Config, sink: &EnvFile) -> About {
         env_file: sink.path().display().to_string(),
         started_at: clock::now(),
         private: false,
+        confinement: Confinement::default(),
     }
 }
 

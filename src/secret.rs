@@ -1,29 +1,49 @@
 //! The one type that holds secrets.
 
+mod page;
+
+use page::Page;
+pub use page::{Census, census};
 use std::str::FromStr;
 use zeroize::Zeroizing;
 
 /// A secret text: no `Debug`, `Display`, `Clone` or `Serialize`; overwritten with zeroes when dropped.
 ///
-/// The buffer is exactly as long as its content and never grows, so no stale copy is left by a reallocation.
-pub struct Secret(Zeroizing<Box<str>>);
+/// It lies in memory pages of its own, which are locked into RAM, left out of core files, and not inherited by a child.
+/// Where the system allows no more of that, it is an ordinary buffer; [`census`] tells. Neither ever grows, so no stale copy
+/// is left by a reallocation.
+pub struct Secret(Held);
+
+enum Held {
+    Locked(Page),
+    Plain(Plain),
+}
+
+/// A buffer as long as its content.
+struct Plain(Zeroizing<Box<str>>);
 
 impl Secret {
-    /// Takes over `text`. A `String` with spare capacity is moved into a buffer of its own size and wiped.
+    /// Takes over `text`, and wipes what it was in.
     pub fn new(text: String) -> Self {
-        let text = Zeroizing::new(text);
-        Self(Zeroizing::new(Box::from(text.as_str())))
+        Self::of(&Zeroizing::new(text))
     }
 
     /// The secret itself. Each call of this is a place for a reviewer to look at.
     pub fn expose(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Held::Locked(page) => page.text(),
+            Held::Plain(plain) => &plain.0,
+        }
     }
 
     /// A second copy, as explicit as it can be.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        Self(Zeroizing::new(Box::from(self.expose())))
+        Self::of(self.expose())
+    }
+
+    fn of(text: &str) -> Self {
+        Self(Page::hold(text).map_or_else(|| Held::Plain(Plain::hold(text)), Held::Locked))
     }
 }
 
@@ -31,7 +51,7 @@ impl FromStr for Secret {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(Zeroizing::new(Box::from(text))))
+        Ok(Self::of(text))
     }
 }
 
@@ -43,4 +63,20 @@ pub(crate) fn assemble(pieces: impl Fn(&mut dyn FnMut(&str))) -> Zeroizing<Vec<u
     let mut text = Zeroizing::new(Vec::with_capacity(length));
     pieces(&mut |piece| text.extend_from_slice(piece.as_bytes()));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out_however_long_it_is() {
+        for length in [0, 1, 4095, 4096, 4097, 1 << 20, 3 << 20] {
+            let text = "ä".repeat(length / 2) + &"a".repeat(length % 2);
+            let secret = Secret::new(text.clone());
+            assert_eq!(secret.expose(), text);
+            assert_eq!(secret.duplicate().expose(), text);
+            assert_eq!(text.parse::<Secret>().map(|secret| secret.expose().len()), Ok(text.len()));
+        }
+    }
 }

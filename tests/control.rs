@@ -9,7 +9,7 @@ use apim_agent::{
         driver::{Command, Report, Reported, Values},
         machine::{Event, Machine, Spec},
         schedule::Term,
-        status::{About, AboutCredential, Stage, State},
+        status::{About, AboutCredential, Confinement, Stage, State},
     },
     sink::{env_file::Format, runtime_dir::RuntimeDir},
 };
@@ -36,6 +36,7 @@ fn about() -> About {
         env_file: "/run/w/env".to_owned(),
         started_at: clock::from_unix(1_795_478_000),
         private: false,
+        confinement: Confinement::default(),
     }
 }
 

@@ -283,8 +283,11 @@ fn each_page_is_reached_from_the_front_page() {
         }
         let text = prose(&fs::read_to_string(&page).unwrap());
         let links = text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
-        queue
-            .extend(links.filter(|link| link.ends_with(".md")).map(|link| page.parent().unwrap().join(link)));
+        queue.extend(
+            links
+                .filter(|link| Path::new(link).extension().is_some_and(|kind| kind == "md"))
+                .map(|link| page.parent().unwrap().join(link)),
+        );
     }
     for (page, _) in pages() {
         assert!(known.contains(&root().join(&page).canonicalize().unwrap()), "nothing leads to {page}");

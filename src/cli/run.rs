@@ -18,8 +18,9 @@ use crate::{
     error::{Class, Error, Result},
     identity::prebuild,
     lifecycle::driver::{Command, Outcome},
-    run::{Agent, Beyond, Reload},
+    run::{Agent, Beyond, Reload, bound},
     sink::swap::swap_in_use,
+    sys::confine::Reach,
 };
 use std::{
     path::{Path, PathBuf},
@@ -155,12 +156,20 @@ async fn foreground(
     prebuild::check(ambient.lookup()).await?;
     let directory = directory::take(config, ambient, &mut signals).await?;
     let leftovers = directory.leftovers().to_vec();
+    // Before the guard is posted and before any other thread works for the agent.
+    let bounds = bound(
+        config,
+        directory.path(),
+        ambient.lookup(),
+        surroundings(config, ambient, &reload, beyond, ready.as_ref().map(|(path, _)| path)),
+    )?;
     let agent = Agent::assemble(config, ambient.lookup(), directory, beyond, |about| {
         let detail = Detail::Full { ca_file: config.ca_file.clone() };
         let timeline = Timeline::new(about.clone(), detail, started);
         timeline.begin(&leftovers, swap_in_use().as_deref());
         Arc::new(timeline)
-    })?;
+    })?
+    .within(bounds);
     let env_file = PathBuf::from(&agent.about().env_file);
     let mut announced = Ok(None);
     let outcome = agent.live(Some(reload), async |commands| {
@@ -188,6 +197,36 @@ async fn foreground(
             tell(&error);
             Err(missing)
         }
+    }
+}
+
+/// The files that the agent needs besides those of its configuration.
+fn surroundings(
+    config: &Config,
+    ambient: &Ambient,
+    reload: &Reload<'_>,
+    beyond: Beyond,
+    ready_file: Option<&PathBuf>,
+) -> Reach {
+    let folder =
+        |path: &Path| path.parent().filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_owned);
+    let places = ambient.places();
+    // What a file says that was found may be allowed later, and has to be seen then.
+    let records = reload.allowed.as_ref().and(reload.file.as_ref()).and(places.store.as_ref());
+    if let Some(Err(error)) = records.map(Store::prepare) {
+        tracing::debug!("what is allowed later will not be seen: {error}");
+    }
+    let records = records.map(Store::folder);
+    let policies = places.policies.iter().filter_map(|path| folder(path));
+    let configuration = reload.file.as_deref().and_then(folder);
+    // An emulator of its own keeps files of tokens fresh, beside its CA's certificate.
+    let emulated = config.ca_file.clone().filter(|_| beyond == Beyond::Nothing);
+    let ready_file = ready_file.map(|path| ambient.folder().join(path));
+    Reach {
+        read: policies.chain(records).chain(configuration).chain([ambient.folder().to_owned()]).collect(),
+        run: std::env::current_exe().into_iter().collect(),
+        write: emulated.iter().chain(&ready_file).filter_map(|path| folder(path)).collect(),
+        tidy: Vec::new(),
     }
 }
 

@@ -1,10 +1,13 @@
-//! What `apim-agent status` tells, as data with a stable JSON form and as calm text. Pure; holds no secret.
+//! What `apim-agent status` tells, as data with a stable JSON form and as calm text. Holds no secret.
 
 use super::{
     driver::{Report, Reported},
     machine::{Machine, Phase, Slot},
 };
-use crate::{config, error};
+use crate::{
+    config, error,
+    secret::{Census, census},
+};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
@@ -28,6 +31,19 @@ pub struct About {
     pub started_at: SystemTime,
     /// Its values are for its own process alone, and end with that: an `exec` without an agent.
     pub private: bool,
+    /// What it may still do with files.
+    pub confinement: Confinement,
+}
+
+/// What an agent may still do with files, having given up the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confinement {
+    /// The version of the kernel's Landlock that holds it to what it needs; `None`: nothing does.
+    pub landlock: Option<u32>,
+    /// That version knows some of the rights only.
+    pub partly: bool,
+    /// Why nothing does.
+    pub because: Option<String>,
 }
 
 /// What the configuration says of a credential.
@@ -88,6 +104,40 @@ pub struct Status {
     pub config_error: Option<Failure>,
     /// What happens next by itself.
     pub next: Option<Next>,
+    /// What keeps others, and itself, from its secrets.
+    #[serde(default)]
+    pub process: Option<Process>,
+}
+
+/// What keeps others, and the agent itself, from its secrets. No core file is written, and no process of the same user can
+/// look into it, in any case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Secrets in memory that cannot be swapped out.
+    pub locked_secrets: usize,
+    /// Secrets in ordinary memory: empty ones, and those for which no more could be locked.
+    pub unlocked_secrets: usize,
+    /// The system has refused to lock more (`RLIMIT_MEMLOCK`).
+    pub lock_refused: bool,
+    /// The version of Landlock that keeps it to the files that it needs, and from new privileges.
+    pub landlock: Option<u32>,
+    /// That version knows some of the rights only.
+    pub landlock_partly: bool,
+    /// Why there is none.
+    pub unconfined_because: Option<String>,
+}
+
+impl Process {
+    fn new(confinement: &Confinement, secrets: Census) -> Self {
+        Self {
+            locked_secrets: secrets.locked,
+            unlocked_secrets: secrets.plain,
+            lock_refused: secrets.refused,
+            landlock: confinement.landlock,
+            landlock_partly: confinement.partly,
+            unconfined_because: confinement.because.clone(),
+        }
+    }
 }
 
 /// [`Phase`] in JSON.
@@ -223,6 +273,7 @@ impl Status {
             sink_error: report.sink_error.as_ref().map(failure),
             config_error: report.config_error.as_ref().map(failure),
             next: next(machine, &credentials, &slots),
+            process: Some(Process::new(&about.confinement, census())),
             credentials,
         }
     }

@@ -2,6 +2,9 @@
 //!
 //! This is the only folder where `unsafe` may be allowed. So far there is none: nix's safe wrappers do.
 
+pub mod confine;
+mod heap;
+
 use crate::error::{Class, Error, Result};
 use nix::{
     errno::Errno,

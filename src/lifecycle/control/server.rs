@@ -277,6 +277,7 @@ mod tests {
             env_file: "/e".to_owned(),
             started_at: clock::from_unix(0),
             private: false,
+            confinement: crate::lifecycle::status::Confinement::default(),
         }
     }
 

@@ -44,6 +44,7 @@ fn about() -> About {
         env_file: "/run/apim-agent/w/env".to_owned(),
         started_at: at(0),
         private: false,
+        confinement: Confinement::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The state as text for a person: what is so, then what comes next; relative times with the absolute ones beside them.
 
-use super::{Credential, Failure, Stage, State, Status};
+use super::{Credential, Failure, Process, Stage, State, Status};
 use crate::clock;
 use std::{
     fmt::Write,
@@ -31,6 +31,9 @@ fn write_out(text: &mut String, status: &Status, now: SystemTime) -> std::fmt::R
     writeln!(text, "  env file  {}", status.env_file)?;
     if let Some(at) = status.expires_at {
         writeln!(text, "  expires   {}", moment(at, now))?;
+    }
+    if let Some(process) = &status.process {
+        writeln!(text, "  process   {}", protection(process))?;
     }
     if let Some(failure) = &status.sink_error {
         write_failure(text, "  ", failure, now)?;
@@ -64,6 +67,26 @@ fn write_out(text: &mut String, status: &Status, now: SystemTime) -> std::fmt::R
         writeln!(text, "\n  next: {} {}", next.what, moment(next.at, now))?;
     }
     Ok(())
+}
+
+/// What keeps others from the agent's secrets, and what does not.
+fn protection(process: &Process) -> String {
+    let mut parts = vec!["no core file, closed to other processes".to_owned()];
+    parts.push(if process.lock_refused {
+        let all = process.locked_secrets + process.unlocked_secrets;
+        format!("{} of {all} secrets locked in RAM (RLIMIT_MEMLOCK allows no more)", process.locked_secrets)
+    } else {
+        "secrets locked in RAM".to_owned()
+    });
+    parts.push(match (process.landlock, &process.unconfined_because) {
+        (Some(abi), _) if process.landlock_partly => {
+            format!("files as needed only (Landlock {abi}, not all of it)")
+        }
+        (Some(abi), _) => format!("files as needed only (Landlock {abi})"),
+        (None, Some(because)) => format!("all files of yours ({because})"),
+        (None, None) => "all files of yours".to_owned(),
+    });
+    parts.join("; ")
 }
 
 /// What is missing although it is ready.
