@@ -6,7 +6,7 @@ mod watched;
 mod wiring;
 
 use crate::{
-    clock,
+    clock::{self, system::System},
     config::Config,
     error::{Class, Error, Result},
     exchange::AccessToken,
@@ -111,7 +111,8 @@ impl Wired {
             seed: seed(&config.workspace),
         };
         let entries = wiring.entries(config)?;
-        let driver = Driver::new(entries, pace, url, Box::new(sink), Box::new(Told(watch, end)));
+        let (observer, clock) = (Box::new(Told(watch, end)), Box::new(System::new()));
+        let driver = Driver::new(entries, pace, url, Box::new(sink), observer, clock);
         let listener = control::bind(directory)?;
         Ok(Self { driver, journal, listener, about, wiring })
     }
@@ -193,6 +194,8 @@ impl Agent {
             std::future::pending::<()>().await;
         };
         let mut outcome = tokio::select! {
+            // Whatever has come up: what has expired goes first.
+            biased;
             outcome = Box::pin(driver.run(inbox)) => outcome,
             () = async { tokio::join!(server, worked, followed, guarded, settling); } => unreachable!("the first two never end"),
         };

@@ -1,6 +1,7 @@
 //! Connections kept after a request, and connections on their way.
 
 use super::origin::Origin;
+use crate::clock;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
@@ -9,7 +10,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
 /// Our end of a connection.
 pub(super) type Sender = SendRequest<Full<Bytes>>;
@@ -36,7 +37,8 @@ impl Found {
 
 struct Entry {
     found: Found,
-    since: Instant,
+    /// By [`clock::since_boot`]: what lay through a suspend is stale, and the box between may have forgotten it.
+    since: Duration,
 }
 
 /// All connections that no request is using.
@@ -72,12 +74,12 @@ impl Pool {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
-        list.push(Entry { found: Found::Coming(receiver), since: Instant::now() });
+        list.push(Entry { found: Found::Coming(receiver), since: clock::since_boot() });
         Some(sender)
     }
 
     fn put(&self, origin: Origin, found: Found) {
-        self.lock().entry(origin).or_default().push(Entry { found, since: Instant::now() });
+        self.lock().entry(origin).or_default().push(Entry { found, since: clock::since_boot() });
     }
 
     /// The lists are whole between any two statements, so a panic elsewhere does not spoil them.
@@ -92,6 +94,6 @@ impl Entry {
             Found::Kept(sender) => sender.is_closed(),
             Found::Coming(_) => false,
         };
-        !closed && self.since.elapsed() < KEEP
+        !closed && clock::since_boot().saturating_sub(self.since) < KEEP
     }
 }

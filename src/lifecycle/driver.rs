@@ -15,7 +15,7 @@ use super::{
     schedule::Term,
 };
 use crate::{
-    clock,
+    clock::{Clock, Ring},
     error::{Class, Error},
     sink::{Set, Sink},
 };
@@ -29,14 +29,12 @@ use seat::{Live, Seat, Seats, live, missing};
 use standing::Standing;
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 use telling::Detail;
 use tokio::{sync::mpsc, time::Instant};
-
-/// The wall clock is compared at least this often: tokio's own clock stands still while the machine is suspended.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// How a driver paces itself.
 #[derive(Clone, Copy, Debug)]
@@ -63,13 +61,14 @@ pub struct Driver {
     sink: Box<dyn Sink>,
     standing: Standing,
     observer: Box<dyn Observer>,
+    clock: Box<dyn Clock>,
     /// Calls that may have an effect at the service. They are waited for at the end, within the deadline.
     flights: Flights,
     /// Calls without an effect. They hold leases, and are given up at the end.
     probes: Flights,
     waiting: Waiting,
-    /// When the end began, by both clocks.
-    stopped: Option<(SystemTime, Instant)>,
+    /// When the end began, by both times of the clock.
+    stopped: Option<(SystemTime, Duration)>,
     /// Why it ends before anybody asked.
     refusal: Option<Error>,
     /// See [`Outcome::missing`].
@@ -85,6 +84,7 @@ impl Driver {
         gateway: String,
         sink: Box<dyn Sink>,
         observer: Box<dyn Observer>,
+        clock: Box<dyn Clock>,
     ) -> Self {
         let mut machine = Machine::new(entries.iter().map(Entry::spec), pace.revoke_timeout, pace.seed);
         machine.set_patience(pace.patience);
@@ -101,6 +101,7 @@ impl Driver {
             sink,
             standing: Standing::default(),
             observer,
+            clock,
             flights: Flights::new(),
             probes: Flights::new(),
             waiting: Waiting::default(),
@@ -119,19 +120,17 @@ impl Driver {
         self.feed(Event::Timer);
         let mut listening = true;
         while !self.finished {
-            let nap = self.nap();
+            let until = self.wakes_at();
             tokio::select! {
+                // The time comes first: after a suspend, what has expired is out before a call goes on or begins.
                 biased;
+                ring = poll_fn(|context| self.clock.poll_ring(context, until)) => self.rung(ring),
                 command = commands.recv(), if listening => {
                     listening = command.is_some();
                     self.obey(command);
                 }
                 Some((index, done)) = self.flights.next() => self.land(index, done),
                 Some((index, done)) = self.probes.next() => self.land(index, done),
-                () = tokio::time::sleep(nap) => {
-                    self.inspect();
-                    self.feed(Event::Timer);
-                }
             }
         }
         self.outcome()
@@ -158,12 +157,30 @@ impl Driver {
     /// The wall clock; from the stop on, the time that has really passed since then. Nothing expires any more then, and
     /// whoever sets the clock must not move the deadline.
     fn now(&self) -> SystemTime {
-        self.stopped.map_or_else(clock::now, |(wall, steady)| wall + steady.elapsed())
+        match self.stopped {
+            None => self.clock.now(),
+            Some((wall, steady)) => wall + self.clock.steady().saturating_sub(steady),
+        }
     }
 
-    fn nap(&self) -> Duration {
-        let Some(at) = self.machine.wakes_at() else { return LONGEST_SLEEP };
-        at.duration_since(self.now()).unwrap_or_default().min(LONGEST_SLEEP)
+    /// When the machine wants to be woken, by the wall clock as it stands.
+    fn wakes_at(&self) -> Option<SystemTime> {
+        let at = self.machine.wakes_at()?;
+        if self.stopped.is_none() {
+            return Some(at);
+        }
+        Some(self.clock.now() + at.duration_since(self.now()).unwrap_or_default())
+    }
+
+    fn rung(&mut self, ring: Ring) {
+        self.inspect();
+        match ring {
+            Ring::Due => self.feed(Event::Timer),
+            Ring::Jumped => {
+                tracing::debug!("the clock was set, or the machine was suspended");
+                self.feed(Event::Jumped);
+            }
+        }
     }
 
     fn feed(&mut self, event: Event) {
@@ -207,7 +224,7 @@ impl Driver {
     }
 
     fn begin_to_end(&mut self) {
-        self.stopped = Some((clock::now(), Instant::now()));
+        self.stopped = Some((self.clock.now(), self.clock.steady()));
         if self.refusal.is_none() {
             self.missing = self.refused(Slot::is_required);
         }

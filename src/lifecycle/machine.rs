@@ -32,6 +32,8 @@ pub type Index = usize;
 pub enum Event {
     /// The agent has started, or a timer has rung.
     Timer,
+    /// The clock was set, or the machine was suspended. This may have happened to many agents at once.
+    Jumped,
     /// A new value has been issued.
     Issued(Index, Term),
     /// The gateway accepts the new value.
@@ -300,6 +302,12 @@ impl Machine {
                 }
             }
             Event::Refresh => self.slots.iter_mut().for_each(|slot| slot.refresh(now)),
+            Event::Jumped => {
+                for index in 0..self.slots.len() {
+                    let dice = self.roll();
+                    self.slots[index].jumped(dice, now);
+                }
+            }
             Event::Hurry(index) => self.slots[index].hurry(now),
             Event::Timer | Event::Stop | Event::Released(_) | Event::ReleaseFailed(..) => {}
         }
@@ -316,6 +324,7 @@ impl Machine {
         }
     }
 
+    /// First what has expired, then the sink, and only then the calls: none begins while a value is out that has run out.
     fn plan(&mut self, now: SystemTime, actions: &mut Vec<Action>) {
         self.go_ahead();
         for index in 0..self.slots.len() {
@@ -327,16 +336,6 @@ impl Machine {
             }
             if slot.discard(dice, now) {
                 actions.push(Action::Discard(index));
-            }
-            if let Some((flight, at)) = slot.next(now)
-                && at <= now
-            {
-                slot.take_off(flight, now);
-                actions.push(match flight {
-                    Flight::Issue => Action::Issue(index),
-                    Flight::Probe => Action::Probe(index),
-                    Flight::Retire => Action::Retire(index),
-                });
             }
         }
         match self.holding.next(self.may_publish(), now) {
@@ -350,6 +349,18 @@ impl Machine {
                 actions.push(Action::Wipe);
             }
             Some(_) | None => {}
+        }
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if let Some((flight, at)) = slot.next(now)
+                && at <= now
+            {
+                slot.take_off(flight, now);
+                actions.push(match flight {
+                    Flight::Issue => Action::Issue(index),
+                    Flight::Probe => Action::Probe(index),
+                    Flight::Retire => Action::Retire(index),
+                });
+            }
         }
         // Behind the publication: what is ended at the service is not in the sink any more, if that could be written.
         self.release(now, actions);

@@ -334,6 +334,14 @@ impl Slot {
         self.wanted |= !(self.is_renewing() || self.fresh);
     }
 
+    /// After a suspend or a jump of the clock: a renewal that has come due by it is spread, unless the value has gone too.
+    pub(super) fn jumped(&mut self, dice: u64, now: SystemTime) {
+        let left = self.left(now).filter(|left| !left.is_zero() && !self.wanted);
+        if let (Some(left), Some(renew_at)) = (left, &mut self.renew_at) {
+            *renew_at = schedule::after_a_jump(*renew_at, left, now, dice);
+        }
+    }
+
     /// What it failed for may have been mended: a reason to try again at once, but not before the floor after the
     /// failure is over, nor before a service's own word.
     pub(super) fn hurry(&mut self, now: SystemTime) {
