@@ -25,6 +25,11 @@ pub fn since_boot() -> Duration {
     time.map_or(Duration::ZERO, Duration::from)
 }
 
+/// Readings of two clocks that lie no further apart are at the same time.
+const AT_ONCE: Duration = Duration::from_millis(1);
+/// So often they are read again at most.
+const READINGS: u32 = 16;
+
 /// What to wait by.
 pub trait Clock: Send {
     /// The wall clock, now. It may be set, forwards and back.
@@ -32,6 +37,20 @@ pub trait Clock: Send {
 
     /// The time since some point in the past, suspends included. Nobody can set it.
     fn steady(&self) -> Duration;
+
+    /// Both, read as if at once: a process may be stopped between two readings for any time.
+    fn both(&self) -> (SystemTime, Duration) {
+        let mut steady = self.steady();
+        let mut wall = self.now();
+        for _ in 0..READINGS {
+            let before = std::mem::replace(&mut steady, self.steady());
+            if steady.saturating_sub(before) < AT_ONCE {
+                break;
+            }
+            wall = self.now();
+        }
+        (wall, steady)
+    }
 
     /// Waits until `until` by the wall clock, and no longer than it is until then by the steady one; without `until` for
     /// ever. It ends early when the clock jumps, and may end early without a reason: whoever waits looks at the time.

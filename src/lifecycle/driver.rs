@@ -9,13 +9,14 @@ mod report;
 mod seat;
 mod standing;
 mod telling;
+mod time;
 
 use super::{
     machine::{Action, Event, Fault, Index, Machine, Slot},
     schedule::Term,
 };
 use crate::{
-    clock::{Clock, Ring},
+    clock::Clock,
     error::{Class, Error},
     sink::{Set, Sink},
 };
@@ -34,6 +35,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use telling::Detail;
+use time::Steps;
 use tokio::{sync::mpsc, time::Instant};
 
 /// How a driver paces itself.
@@ -62,6 +64,7 @@ pub struct Driver {
     standing: Standing,
     observer: Box<dyn Observer>,
     clock: Box<dyn Clock>,
+    steps: Steps,
     /// Calls that may have an effect at the service. They are waited for at the end, within the deadline.
     flights: Flights,
     /// Calls without an effect. They hold leases, and are given up at the end.
@@ -101,6 +104,7 @@ impl Driver {
             sink,
             standing: Standing::default(),
             observer,
+            steps: Steps::since(clock.both()),
             clock,
             flights: Flights::new(),
             probes: Flights::new(),
@@ -154,35 +158,6 @@ impl Driver {
         Outcome { unreleased, fatal, missing: self.missing }
     }
 
-    /// The wall clock; from the stop on, the time that has really passed since then. Nothing expires any more then, and
-    /// whoever sets the clock must not move the deadline.
-    fn now(&self) -> SystemTime {
-        match self.stopped {
-            None => self.clock.now(),
-            Some((wall, steady)) => wall + self.clock.steady().saturating_sub(steady),
-        }
-    }
-
-    /// When the machine wants to be woken, by the wall clock as it stands.
-    fn wakes_at(&self) -> Option<SystemTime> {
-        let at = self.machine.wakes_at()?;
-        if self.stopped.is_none() {
-            return Some(at);
-        }
-        Some(self.clock.now() + at.duration_since(self.now()).unwrap_or_default())
-    }
-
-    fn rung(&mut self, ring: Ring) {
-        self.inspect();
-        match ring {
-            Ring::Due => self.feed(Event::Timer),
-            Ring::Jumped => {
-                tracing::debug!("the clock was set, or the machine was suspended");
-                self.feed(Event::Jumped);
-            }
-        }
-    }
-
     fn feed(&mut self, event: Event) {
         self.happened(event, Detail::Nothing);
     }
@@ -193,6 +168,7 @@ impl Driver {
             if event == Event::Stop && self.stopped.is_none() {
                 self.begin_to_end();
             }
+            self.mind_the_clock();
             let actions = self.machine.step(event, self.now());
             if self.machine.is_hopeless() && self.refusal.is_none() {
                 self.give_up(event, detail);

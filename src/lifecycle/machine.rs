@@ -232,6 +232,12 @@ impl Machine {
         }
     }
 
+    /// By a clock that nobody sets it would be `at` now. The next step's time is compared with that as with the last one's,
+    /// so that nobody gains by a clock that is set back while nothing happens.
+    pub fn expect(&mut self, at: SystemTime) {
+        self.seen = self.seen.max(Some(at));
+    }
+
     /// A clock that was set back must not make a wait longer, nor a value live longer: all that is planned moves with it.
     fn look_at_the_clock(&mut self, now: SystemTime) {
         if let Some(by) = self.seen.and_then(|seen| seen.duration_since(now).ok()).filter(|by| !by.is_zero())
