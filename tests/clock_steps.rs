@@ -70,11 +70,11 @@ impl Fake {
 impl Lessor for Fake {
     async fn issue(&self) -> Result<Lease> {
         self.say("asks");
+        let now = self.clock.now();
         if self.hold_issues.load(SeqCst) {
             self.goes_on.notified().await;
             self.say("goes on");
         }
-        let now = self.clock.now();
         let value = Value::Text(Secret::new("x".to_owned()));
         Ok(Lease { value, issued_at: now, expires_at: now + self.life, refresh_at: None })
     }
@@ -223,7 +223,7 @@ async fn it_is_out_before_a_call_goes_on_that_was_under_way() {
     // Both before the driver is polled again: the answer and the end of the suspend.
     world.fakes[0].let_go();
     world.clock.suspend(HOUR);
-    assert_eq!(world.news().await, ["file: long", "short goes on", "file: short long"]);
+    assert_eq!(world.news().await, ["file: long", "short goes on"]);
 }
 
 #[tokio::test]
@@ -289,13 +289,29 @@ async fn forwards_and_back_again_is_no_gain() {
 }
 
 #[tokio::test]
-async fn a_suspend_before_the_first_publication_loses_nothing_but_time() {
+async fn a_suspend_before_the_first_publication_publishes_nothing_stale() {
     let world = World::new(&[("short", 60 * S)], |fake| fake.hold_issues.store(true, SeqCst));
     assert_eq!(world.news().await, ["short asks"]);
     world.clock.suspend(HOUR);
     assert_eq!(world.news().await, [""; 0]);
     world.fakes[0].let_go();
+    // It was on its way for an hour, and lives for a minute.
+    assert_eq!(world.news().await, ["short goes on"]);
+    world.clock.pass(2 * S);
+    assert_eq!(world.news().await, ["short asks", "file: short"]);
+}
+
+#[tokio::test]
+async fn what_is_asked_for_by_a_clock_that_is_set_back_meanwhile_lives_no_longer() {
+    let world = World::new(&[("short", 60 * S)], |fake| fake.hold_issues.store(true, SeqCst));
+    assert_eq!(world.news().await, ["short asks"]);
+    world.clock.set(world.clock.now() - HOUR);
+    world.news().await;
+    world.fakes[0].let_go();
     assert_eq!(world.news().await, ["short goes on", "file: short"]);
+    world.fakes[0].hold_issues.store(true, SeqCst);
+    world.clock.pass(60 * S);
+    assert_eq!(world.news().await, ["file: ", "short asks"]);
 }
 
 #[tokio::test]
