@@ -7,7 +7,7 @@ mod watched;
 mod wiring;
 
 use crate::{
-    clock,
+    clock::{self, system::System},
     config::Config,
     error::{Class, Error, Result},
     exchange::AccessToken,
@@ -69,6 +69,9 @@ pub enum Beyond {
 /// How long an agent looks after its own credentials before it releases what a killed one left. Until then most of it has
 /// been taken over, since the same workspace gets the same names; that is one request less, and keys go on working.
 const SETTLING: Duration = Duration::from_secs(30);
+/// What cannot be released is tried again after that pause at first, and after this in the end: an agent that cannot should
+/// not stay awake for it.
+const LONGEST_SETTLING: Duration = Duration::from_hours(1);
 
 /// An agent, put together and not yet started: it holds the runtime directory and has asked nobody for anything.
 pub struct Agent {
@@ -114,7 +117,8 @@ impl Wired {
             seed: seed(&config.workspace),
         };
         let entries = wiring.entries(config)?;
-        let driver = Driver::new(entries, pace, url, Box::new(sink), Box::new(Told(watch, end)));
+        let (observer, clock) = (Box::new(Told(watch, end)), Box::new(System::new()));
+        let driver = Driver::new(entries, pace, url, Box::new(sink), observer, clock);
         let listener = control::bind(directory)?;
         Ok(Self { driver, journal, listener, about, wiring })
     }
@@ -204,6 +208,8 @@ impl Agent {
             std::future::pending::<()>().await;
         };
         let mut outcome = tokio::select! {
+            // Whatever has come up: what has expired goes first.
+            biased;
             outcome = Box::pin(driver.run(inbox)) => outcome,
             () = async { tokio::join!(server, worked, followed, guarded, settling); } => unreachable!("the first two never end"),
         };
@@ -245,15 +251,17 @@ async fn settle(
         let _ = timeout(SETTLING, ready).await;
     }
     let told = |record: &Record, outcome: &Result<Released>| wiring.watch.settled(record, outcome);
+    let mut pause = SETTLING;
     loop {
         let left = undo::release_left(journal, &wiring.lookup, &wiring.person, patience, &told).await;
         if left.is_empty() || commands.is_closed() {
             return left.into_iter().map(|(record, error)| (record.credential, error)).collect();
         }
         tokio::select! {
-            () = sleep(SETTLING) => {}
+            () = sleep(pause) => {}
             () = commands.closed() => {}
         }
+        pause = (pause * 2).min(LONGEST_SETTLING);
     }
 }
 

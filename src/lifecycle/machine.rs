@@ -32,6 +32,8 @@ pub type Index = usize;
 pub enum Event {
     /// The agent has started, or a timer has rung.
     Timer,
+    /// The clock was set, or the machine was suspended. This may have happened to many agents at once.
+    Jumped,
     /// A new value has been issued.
     Issued(Index, Term),
     /// The gateway accepts the new value.
@@ -230,6 +232,12 @@ impl Machine {
         }
     }
 
+    /// By a clock that nobody sets it would be `at` now. The next step's time is compared with that as with the last one's,
+    /// so that nobody gains by a clock that is set back while nothing happens.
+    pub fn expect(&mut self, at: SystemTime) {
+        self.seen = self.seen.max(Some(at));
+    }
+
     /// A clock that was set back must not make a wait longer, nor a value live longer: all that is planned moves with it.
     fn look_at_the_clock(&mut self, now: SystemTime) {
         if let Some(by) = self.seen.and_then(|seen| seen.duration_since(now).ok()).filter(|by| !by.is_zero())
@@ -300,6 +308,12 @@ impl Machine {
                 }
             }
             Event::Refresh => self.slots.iter_mut().for_each(|slot| slot.refresh(now)),
+            Event::Jumped => {
+                for index in 0..self.slots.len() {
+                    let dice = self.roll();
+                    self.slots[index].jumped(dice, now);
+                }
+            }
             Event::Hurry(index) => self.slots[index].hurry(now),
             Event::Timer | Event::Stop | Event::Released(_) | Event::ReleaseFailed(..) => {}
         }
@@ -316,6 +330,7 @@ impl Machine {
         }
     }
 
+    /// First what has expired, then the sink, and only then the calls: none begins while a value is out that has run out.
     fn plan(&mut self, now: SystemTime, actions: &mut Vec<Action>) {
         self.go_ahead();
         for index in 0..self.slots.len() {
@@ -327,16 +342,6 @@ impl Machine {
             }
             if slot.discard(dice, now) {
                 actions.push(Action::Discard(index));
-            }
-            if let Some((flight, at)) = slot.next(now)
-                && at <= now
-            {
-                slot.take_off(flight, now);
-                actions.push(match flight {
-                    Flight::Issue => Action::Issue(index),
-                    Flight::Probe => Action::Probe(index),
-                    Flight::Retire => Action::Retire(index),
-                });
             }
         }
         match self.holding.next(self.may_publish(), now) {
@@ -350,6 +355,18 @@ impl Machine {
                 actions.push(Action::Wipe);
             }
             Some(_) | None => {}
+        }
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if let Some((flight, at)) = slot.next(now)
+                && at <= now
+            {
+                slot.take_off(flight, now);
+                actions.push(match flight {
+                    Flight::Issue => Action::Issue(index),
+                    Flight::Probe => Action::Probe(index),
+                    Flight::Retire => Action::Retire(index),
+                });
+            }
         }
         // Behind the publication: what is ended at the service is not in the sink any more, if that could be written.
         self.release(now, actions);

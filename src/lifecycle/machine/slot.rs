@@ -46,6 +46,8 @@ pub struct Slot {
     /// Issued, and not accepted by the gateway yet.
     pending: Option<Term>,
     flight: Option<Flight>,
+    /// So far the clock has been set back during the issue under way, which may have looked at it before.
+    set_back: Duration,
     former: Former,
     renew_at: Option<SystemTime>,
     /// The current value has not been published yet.
@@ -170,6 +172,7 @@ impl Slot {
             current: None,
             pending: None,
             flight: None,
+            set_back: Duration::ZERO,
             former: Former::Gone,
             renew_at: None,
             fresh: false,
@@ -260,6 +263,7 @@ impl Slot {
     pub(super) fn take_off(&mut self, flight: Flight, now: SystemTime) {
         self.flight = Some(flight);
         if flight == Flight::Issue {
+            self.set_back = Duration::ZERO;
             self.issue_after = Some(now + schedule::FLOOR);
         }
     }
@@ -274,7 +278,7 @@ impl Slot {
     }
 
     pub(super) fn issued(&mut self, term: Term) {
-        self.pending = Some(term);
+        self.pending = Some(term.set_back(self.set_back));
         self.renewal.go_on();
     }
 
@@ -332,6 +336,14 @@ impl Slot {
     pub(super) fn refresh(&mut self, now: SystemTime) {
         self.renewal.hurry(now + schedule::FLOOR);
         self.wanted |= !(self.is_renewing() || self.fresh);
+    }
+
+    /// After a suspend or a jump of the clock: a renewal that has come due by it is spread, unless the value has gone too.
+    pub(super) fn jumped(&mut self, dice: u64, now: SystemTime) {
+        let left = self.left(now).filter(|left| !left.is_zero() && !self.wanted);
+        if let (Some(left), Some(renew_at)) = (left, &mut self.renew_at) {
+            *renew_at = schedule::after_a_jump(*renew_at, left, now, dice);
+        }
     }
 
     /// What it failed for may have been mended: a reason to try again at once, but not before the floor after the
@@ -417,6 +429,7 @@ impl Slot {
         for term in self.current.iter_mut().chain(&mut self.pending) {
             *term = term.set_back(by);
         }
+        self.set_back += by;
         if let Former::EndsAt(at) = self.former {
             self.former = Former::EndsAt(at.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH));
         }
