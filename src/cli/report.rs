@@ -130,8 +130,12 @@ fn address(directory: &RuntimeDir) -> PathBuf {
 }
 
 /// Listens to the agent in `directory`. `None`: it runs in the foreground, where it can be seen.
+///
+/// The first frame, the agent's name, has come when this returns: a connection that was not accepted yet would miss the end.
 pub(super) async fn listen(directory: &RuntimeDir) -> Option<tokio::net::UnixStream> {
-    tokio::net::UnixStream::connect(address(directory)).await.ok()
+    let mut stream = tokio::net::UnixStream::connect(address(directory)).await.ok()?;
+    let first = tokio::time::timeout(PATIENCE, next(&mut stream)).await.ok()?;
+    first.map(|_| stream)
 }
 
 /// The next frame; `None` at the end of the stream.

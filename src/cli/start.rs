@@ -50,7 +50,14 @@ pub(super) fn start(command: &args::Start, global: &Global, ambient: &Ambient) -
         let workspace = ambient.place(global)?.workspace;
         loop {
             if let Some(agent) = running(global, ambient)? {
-                return join(&agent, &workspace, deadline, command.timeout, &mut signals).await;
+                match join(&agent, &workspace, deadline, command.timeout, &mut signals).await {
+                    // It ended while it was asked; then one of our own is started.
+                    Err(error) if error.class == Class::Unavailable && Instant::now() < deadline => {
+                        sleep(PAUSE).await;
+                        continue;
+                    }
+                    joined => return joined,
+                }
             }
             let (pid, stream) = spawn()?;
             match watch(pid, stream, deadline, command.timeout, &mut signals).await? {
