@@ -12,9 +12,12 @@ mod guard;
 mod outlet;
 mod reap;
 mod release;
+mod report;
 mod run;
 mod signals;
+mod start;
 mod status;
+mod stop;
 mod timeline;
 
 use crate::{
@@ -33,7 +36,13 @@ pub fn main() -> ExitCode {
     if let Some(post) = Post::read(std::env::args_os()) {
         return guard::main(&post);
     }
-    let args = match args::parse(std::env::args_os()) {
+    let (detached, line) = start::read(std::env::args_os());
+    if detached && let Err(error) = start::detach() {
+        tell(&error);
+        outlet::flush();
+        return error.exit_code().into();
+    }
+    let args = match args::parse(line) {
         Ok(args) => args,
         Err(error) => {
             // Nobody may be reading; the exit code tells all the same.
@@ -42,12 +51,15 @@ pub fn main() -> ExitCode {
         }
     };
     log_to_stderr(args.global.log);
-    let code = dispatch(&args).unwrap_or_else(|error| {
+    let done = dispatch(&args);
+    let code = done.as_ref().map_or_else(Error::exit_code, |_| 0);
+    let done = done.unwrap_or_else(|error| {
         tell(&error);
         error.exit_code().into()
     });
     outlet::flush();
-    code
+    report::finish(code);
+    done
 }
 
 fn dispatch(args: &Args) -> Result<ExitCode> {
@@ -59,6 +71,9 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
     let global = &args.global;
     match &args.command {
         Command::Run(command) => run::run(command, global, &ambient),
+        Command::Start(command) if report::is_kept() => run::run(&command.run, global, &ambient),
+        Command::Start(command) => start::start(command, global, &ambient),
+        Command::Stop(command) => stop::stop(*command, global, &ambient),
         Command::Exec(command) => exec::exec(command, global, &ambient, before),
         Command::Env(command) => env::env(*command, global, &ambient),
         Command::Status(command) => status::status(*command, global, &ambient),

@@ -7,6 +7,7 @@ use super::{
     emulator::{ReadyFile, start},
     emulator_args::EmulatorOptions,
     outlet,
+    report::{self, Frame},
     signals::Signals,
     tell,
     timeline::{Detail, Timeline},
@@ -155,6 +156,9 @@ async fn foreground(
 ) -> Result<ExitCode> {
     prebuild::check(ambient.lookup()).await?;
     let directory = directory::take(config, ambient, &mut signals).await?;
+    if report::is_kept() {
+        report::serve(&directory)?;
+    }
     let leftovers = directory.leftovers().to_vec();
     // Before the guard is posted and before any other thread works for the agent.
     let bounds = bound(
@@ -236,15 +240,22 @@ async fn announce(
     ready: Option<(PathBuf, Ready)>,
     env_file: PathBuf,
 ) -> Result<Option<ReadyFile>> {
-    let Some((path, ready)) = ready else { return Ok(None) };
+    if ready.is_none() && !report::is_kept() {
+        return Ok(None);
+    }
     let (reply, published) = oneshot::channel();
     if commands.send(Command::Ready(reply)).await.is_err() || published.await.is_err() {
         // It ended before that; its own error says why.
         return Ok(None);
     }
+    let Some((path, ready)) = ready else {
+        report::add(|| Frame::Ready);
+        return Ok(None);
+    };
     let ready = Ready { env_file: Some(env_file), pid: Some(std::process::id()), ..ready };
     let written = ReadyFile::write(path.clone(), &ready)?;
     outlet::stdout().push(format!("{:<10} {}\n", "ready", path.display()).as_bytes());
+    report::add(|| Frame::Ready);
     Ok(Some(written))
 }
 

@@ -2,7 +2,9 @@
 
 mod env;
 mod exec;
+mod start;
 mod status;
+mod stop;
 
 use super::emulator_args::{EmulatorOptions, span};
 use crate::config::{Choice, Entry};
@@ -15,7 +17,9 @@ use std::{
 
 pub use env::{Env, Format};
 pub use exec::Exec;
+pub use start::Start;
 pub use status::Status;
+pub use stop::Stop;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -133,6 +137,18 @@ identity.source says where the identity comes from: auto (the default), command,
 github-actions, gitlab, buildkite, circleci, saml, managed-identity, azure-cli, azd, device-code or browser.
 Of SAML assertions, Entra takes only those of an AD FS that is federated with the tenant.")]
     Run(Run),
+    /// Start the agent behind the scenes, and return when the first credentials are published
+    #[command(after_help = "\
+It leaves the terminal, and ends by `apim-agent stop`. Where an agent of this workspace runs already, that one is
+waited for. Exits with 0 when all that is required is published, with 75 when --timeout is over before (the agent goes
+on trying), and as the agent when that ends before. Ctrl-C ends the agent too.
+  apim-agent start --config apim-agent.toml")]
+    Start(Start),
+    /// End the agent that runs, and wait until all is wiped and revoked
+    #[command(after_help = "\
+Exits with 0 when nothing is left, or when no agent runs, and with 75 when something could not be revoked.
+  apim-agent stop")]
+    Stop(Stop),
     /// Run a command with the credentials in its environment
     #[command(
         override_usage = "apim-agent exec [OPTIONS] -- <CMD>...",
@@ -267,7 +283,12 @@ where
         return Err(command().error(ErrorKind::ArgumentConflict, text));
     }
     // `requires` cannot say it: the same options stand alone in `apim-agent emulator`.
-    if let Command::Run(run) = &args.command
+    let run = match &args.command {
+        Command::Run(run) => Some(run),
+        Command::Start(start) => Some(&start.run),
+        _ => None,
+    };
+    if let Some(run) = run
         && !run.emulator
         && let Some(option) = run.options.first_given()
     {
