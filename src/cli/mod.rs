@@ -9,6 +9,7 @@ pub mod emulator_args;
 mod env;
 mod exec;
 mod guard;
+mod hook;
 mod outlet;
 mod reap;
 mod release;
@@ -60,7 +61,8 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::Run(command) => run::run(command, global, &ambient),
         Command::Exec(command) => exec::exec(command, global, &ambient, before),
-        Command::Env(command) => env::env(*command, global, &ambient),
+        Command::Env(command) => env::env(command, global, &ambient),
+        Command::Hook(command) => hook::hook(*command, global, &ambient),
         Command::Status(command) => status::status(*command, global, &ambient),
         Command::Refresh => status::refresh(global, &ambient),
         Command::Release => release::release(global, &ambient),
