@@ -43,7 +43,8 @@ fn places(global: &args::Global, ambient: &Ambient) -> Result<String> {
     let folder = folder_name(&place.workspace);
     let mut text = found.unwrap_or_default() + "\n";
     for candidate in hideouts(place.runtime_dir.as_deref(), xdg.as_deref(), uid) {
-        text += &format!("{}\n", candidate.base.join(&folder).join("env").display());
+        text += &candidate.base.join(&folder).join("env").display().to_string();
+        text.push('\n');
     }
     Ok(text)
 }

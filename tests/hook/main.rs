@@ -93,7 +93,7 @@ fn fish_lives_with_the_agent() {
     lives_with_the_agent(&terminal::FISH);
 }
 
-/// `$?`, `set -eux`, a PROMPT_COMMAND of the user's own as text and as list, and the hook read twice.
+/// `$?`, `set -eux`, a `PROMPT_COMMAND` of the user's own as text and as list, and the hook read twice.
 #[test]
 fn it_is_a_quiet_guest_in_bash_and_zsh() {
     let scene = Scene::new(&[], KEY_AND_TOKEN);

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 /// `env`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Env {
-    /// For whom: sh (also bash and zsh), fish, powershell, dotenv, json, docker, systemd, github or curl
+    /// sh, fish, powershell, dotenv, json, docker, systemd, github or curl
     #[arg(long, value_enum, default_value_t = Format::Sh, hide_possible_values = true)]
     pub format: Format,
     /// Only this credential, by its name in the configuration; repeatable
