@@ -9,6 +9,7 @@ pub mod emulator_args;
 mod env;
 mod exec;
 mod guard;
+mod hook;
 mod outlet;
 mod reap;
 mod release;
@@ -75,7 +76,8 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
         Command::Start(command) => start::start(command, global, &ambient),
         Command::Stop(command) => stop::stop(*command, global, &ambient),
         Command::Exec(command) => exec::exec(command, global, &ambient, before),
-        Command::Env(command) => env::env(*command, global, &ambient),
+        Command::Env(command) => env::env(command, global, &ambient),
+        Command::Hook(command) => hook::hook(*command, global, &ambient),
         Command::Status(command) => status::status(*command, global, &ambient),
         Command::Refresh => status::refresh(global, &ambient),
         Command::Release => release::release(global, &ambient),

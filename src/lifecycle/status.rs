@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
 mod identity;
+mod short;
 mod stamp;
 mod text;
 
 pub use identity::{Identity, Seen, actor};
+pub use short::short;
 pub use text::render;
 
 /// What does not change while an agent lives.

@@ -11,7 +11,7 @@ use crate::{
     error::{Class, Error, Result},
     secret::{Secret, assemble},
 };
-use std::{fmt, str::FromStr, time::SystemTime};
+use std::{fmt, time::SystemTime};
 use zeroize::Zeroizing;
 
 /// Always in the file: the gateway's base URL.
@@ -32,29 +32,22 @@ pub const EXPIRES_AT: &str = "APIM_AGENT_EXPIRES_AT";
 pub enum Format {
     /// The published file: a comment, then `NAME=value`.
     File,
-    /// `NAME=value`, for dotenv readers, Docker and systemd.
+    /// `NAME=value`, for dotenv readers.
     Dotenv,
+    /// The same, for `docker run --env-file`: pkg/kvfile of docker/cli takes all after the first `=` as it stands.
+    Docker,
+    /// The same, for `EnvironmentFile=` of systemd.exec(5): no quotes, backslashes or comments to be misread.
+    Systemd,
+    /// The same, to append to `$GITHUB_ENV`: no value spans lines, so that none needs a delimiter.
+    GitHub,
     /// `export NAME=value`, for `eval "$(apim-agent env)"`.
     Sh,
     /// `set -gx NAME value`, for `apim-agent env --format fish | source`.
     Fish,
+    /// `$env:NAME = 'value'`, for `apim-agent env --format powershell | Out-String | Invoke-Expression`.
+    PowerShell,
     /// One object of strings.
     Json,
-}
-
-impl FromStr for Format {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "dotenv" => Ok(Self::Dotenv),
-            "sh" => Ok(Self::Sh),
-            "fish" => Ok(Self::Fish),
-            "json" => Ok(Self::Json),
-            _ => Err(Error::new(Class::Usage, format!("there is no format {name:?}"))
-                .fix("sh, fish, json or dotenv")),
-        }
-    }
 }
 
 /// What is published.
@@ -118,9 +111,13 @@ pub fn render(format: Format, content: &Content<'_>) -> Result<Zeroizing<Vec<u8>
             }
         }
         let (before, between, after) = match format {
-            Format::File | Format::Dotenv => ("", "=", "\n"),
+            Format::File | Format::Dotenv | Format::Docker | Format::Systemd | Format::GitHub => {
+                ("", "=", "\n")
+            }
             Format::Sh => ("export ", "=", "\n"),
             Format::Fish => ("set -gx ", " ", "\n"),
+            // Between single quotes nothing but a single quote means anything, and no value holds one.
+            Format::PowerShell => ("$env:", " = '", "'\n"),
             Format::Json => ("\"", "\":\"", "\""),
         };
         if format == Format::Json {
@@ -222,6 +219,11 @@ mod tests {
         );
         let fish = plain.lines().map(|l| format!("set -gx {}\n", l.replacen('=', " ", 1)));
         assert_eq!(text(Format::Fish, &content), fish.collect::<String>());
+        for same in [Format::Docker, Format::Systemd, Format::GitHub] {
+            assert_eq!(text(same, &content), plain);
+        }
+        let powershell = plain.lines().map(|line| format!("$env:{}'\n", line.replacen('=', " = '", 1)));
+        assert_eq!(text(Format::PowerShell, &content), powershell.collect::<String>());
         let json: serde_json::Value = serde_json::from_str(&text(Format::Json, &content)).expect("JSON");
         assert_eq!(json["TOKEN"], "eyJ.e-_.=");
         assert_eq!(json["APIM_AGENT_GENERATION"], "3");

@@ -2,6 +2,7 @@
 
 mod env;
 mod exec;
+mod hook;
 mod start;
 mod status;
 mod stop;
@@ -17,6 +18,7 @@ use std::{
 
 pub use env::{Env, Format};
 pub use exec::Exec;
+pub use hook::{Hook, Shell};
 pub use start::Start;
 pub use status::Status;
 pub use stop::Stop;
@@ -163,12 +165,23 @@ revokes them afterwards. It exits as the command does.
 Examples, for sh, bash and zsh; for fish; for scripts:
   eval \"$(apim-agent env)\"
   apim-agent env --format fish | source
-  apim-agent env --format json | jq -r .ORDERS_TOKEN")]
+  apim-agent env --format json | jq -r .ORDERS_TOKEN
+For one call, with the header that the credential belongs in:
+  apim-agent env --format curl --only orders | curl -K - https://contoso.azure-api.net/orders")]
     Env(Env),
+    /// Print code that keeps every shell's variables fresh
+    #[command(after_help = "\
+For ~/.bashrc, ~/.zshrc, ~/.config/fish/config.fish and ~/.config/direnv/lib/apim_agent.sh, in this order:
+  eval \"$(apim-agent hook bash)\"
+  eval \"$(apim-agent hook zsh)\"
+  apim-agent hook fish | source
+  apim-agent hook direnv > ~/.config/direnv/lib/apim_agent.sh
+While nothing changes, the hook starts no process. When the agent ends, it unsets what it had set.")]
+    Hook(Hook),
     /// Show what is published, until when, and what comes next
     #[command(after_help = "\
 Exits with 0 when everything is published, with 75 when something is missing, and with 69 when no agent runs.
-  until apim-agent status > /dev/null; do sleep 1; done
+  until apim-agent status --ready; do sleep 1; done
   apim-agent status --json | jq .generation")]
     Status(Status),
     /// Renew all credentials now
