@@ -3,16 +3,20 @@
 mod allow;
 pub mod ambient;
 pub mod args;
+mod completions;
 mod directory;
 pub mod emulator;
 pub mod emulator_args;
 mod env;
 mod exec;
 mod guard;
+mod man;
 mod outlet;
+mod print;
 mod reap;
 mod release;
 mod run;
+mod schema;
 mod signals;
 mod status;
 mod timeline;
@@ -71,6 +75,9 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
             emulator::run(run::emulator_options(&command.options), command.ready_file.clone())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Completions(command) => completions::completions(*command),
+        Command::Man(command) => man::man(command),
+        Command::Schema => schema::schema(),
     }
 }
 
