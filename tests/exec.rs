@@ -55,6 +55,9 @@ fn with_an_agent_it_uses_that() {
     assert_eq!(scene.emulator.count("Subscription_CreateOrUpdate"), 1);
     assert_eq!(scene.emulator.echo_with_key(value(&pairs, "APIM_SUBSCRIPTION_KEY")).status, 200);
     scene.keep(errors);
+    let (code, pairs, errors) = environment(&scene, &["exec", "--set", "cloud=china", "--", "env"]);
+    assert_eq!((code, pairs.len()), (Some(64), 0), "{errors}");
+    assert!(errors.contains("--set cloud has no effect here"), "{errors}");
     // It becomes the command: the process is the same, so that signals and the terminal are the command's own.
     let mut child =
         Process::start(&mut scene.command(&[], &["exec", "--", "sh", "-c", "echo pid $$; exec sleep 600"]));
@@ -72,6 +75,8 @@ fn with_an_agent_it_uses_that() {
         &mut scene.command(&[], &["exec", "--", "sh", "-c", "echo generation $APIM_AGENT_GENERATION"]),
     );
     poll("the creation", || (scene.emulator.count("Subscription_CreateOrUpdate") == 2).then_some(()));
+    let (code, pairs, errors) = environment(&scene, &["exec", "--timeout", "50ms", "--", "env"]);
+    assert_eq!((code, pairs.len()), (Some(75), 0), "{errors}");
     assert!(!child.text().contains("generation 1"), "{}", child.text());
     scene.emulator.release();
     child.wait_for("generation 1\n");
