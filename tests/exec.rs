@@ -86,6 +86,17 @@ fn with_an_agent_it_uses_that() {
 }
 
 #[test]
+fn without_an_agent_too_it_waits_no_longer_than_it_may() {
+    let scene = Scene::new(&[], KEY_AND_TOKEN);
+    scene.emulator.fault(&json!({"operation": "Entra_Token", "action": {"status": 503}}));
+    let (code, pairs, errors) = environment(&scene, &["exec", "--timeout", "300ms", "--", "env"]);
+    assert_eq!((code, pairs.len()), (Some(75), 0), "{errors}");
+    assert!(errors.contains("were not there within 300ms"), "{errors}");
+    scene.keep(errors);
+    scene.assert_clean();
+}
+
+#[test]
 fn it_ends_as_its_command_ends() {
     let scene = Scene::new(&[], KEY_AND_TOKEN);
     let agent = scene.published(&[]);
