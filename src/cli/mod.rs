@@ -3,6 +3,7 @@
 mod allow;
 pub mod ambient;
 pub mod args;
+mod completions;
 mod directory;
 pub mod emulator;
 pub mod emulator_args;
@@ -10,11 +11,14 @@ mod env;
 mod exec;
 mod guard;
 mod hook;
+mod man;
 mod outlet;
+mod print;
 mod reap;
 mod release;
 mod report;
 mod run;
+mod schema;
 mod signals;
 mod start;
 mod status;
@@ -88,6 +92,9 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
             emulator::run(run::emulator_options(&command.options), command.ready_file.clone())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Completions(command) => completions::completions(*command),
+        Command::Man(command) => man::man(command),
+        Command::Schema => schema::schema(),
     }
 }
 

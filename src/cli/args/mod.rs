@@ -1,5 +1,6 @@
 //! The command line: definitions and help. Nothing is done here.
 
+mod completions;
 mod env;
 mod exec;
 mod hook;
@@ -16,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+pub use completions::{Completions, Man};
 pub use env::{Env, Format};
 pub use exec::Exec;
 pub use hook::{Hook, Shell};
@@ -221,6 +223,25 @@ It serves until Ctrl-C, SIGTERM or SIGHUP, and forgets everything then.
   apim-agent emulator --ready-file ready.json &
   curl --cacert \"$(jq -r .ca_file ready.json)\" \"$(jq -r .gateway ready.json)/echo\"")]
     Emulator(Emulator),
+    /// Print what a shell needs to complete commands and flags
+    #[command(after_help = "\
+scripts/install puts them where each shell looks. By hand, for bash, zsh and fish:
+  source <(apim-agent completions bash)
+  apim-agent completions zsh > \"${fpath[1]}/_apim-agent\"
+  apim-agent completions fish > ~/.config/fish/completions/apim-agent.fish")]
+    Completions(Completions),
+    /// Print the manual page, or write one for each command
+    #[command(after_help = "\
+Examples:
+  apim-agent man | man -l -
+  apim-agent man --folder ~/.local/share/man/man1 && man apim-agent-exec")]
+    Man(Man),
+    /// Print the JSON Schema of apim-agent.toml, for editors
+    #[command(after_help = "\
+An editor with a TOML language server completes and checks the file, if its first line names the schema:
+  apim-agent schema > apim-agent.schema.json
+  sed -i '1i #:schema ./apim-agent.schema.json' apim-agent.toml")]
+    Schema,
 }
 
 /// `run`.
