@@ -38,6 +38,22 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn the_client_counts_what_it_is_asked_to_send_whatever_becomes_of_it() {
+        use crate::http::{Client, Options};
+        let client = Client::new(&Options::default()).unwrap();
+        // Nobody listens on a port that has just been free.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/", listener.local_addr().unwrap());
+        drop(listener);
+        let meter = Meter::default();
+        for expected in [1, 1] {
+            let request = http::Request::get(&url).body(bytes::Bytes::new()).unwrap();
+            assert!(meter.over(client.send(request)).await.is_err());
+            assert_eq!(meter.take(), expected);
+        }
+    }
+
+    #[tokio::test]
     async fn each_counts_its_own() {
         let (one, other) = (Meter::default(), Meter::default());
         let work = async {
