@@ -147,6 +147,22 @@ async fn status_values_refresh_and_stop() {
 }
 
 #[tokio::test]
+async fn a_ping_tells_of_life_and_readiness() {
+    let mut agent = agent("base");
+    for ready in [false, true] {
+        let played = async {
+            let Some(Command::Ping(reply)) = agent.commands.recv().await else { panic!("ping") };
+            assert_eq!(reply.send(ready), Ok(()));
+        };
+        let ((), reply) = tokio::join!(played, raw(agent.dir.path(), b"{\"request\":\"ping\"}\n"));
+        assert_eq!(reply, format!("{{\"ready\":{ready}}}\n"));
+    }
+    drop(agent.commands);
+    assert!(raw(agent.dir.path(), b"{\"request\":\"ping\"}\n").await.contains("the agent is ending"));
+    agent.server.abort();
+}
+
+#[tokio::test]
 async fn who_waits_gets_the_values_when_they_are_there_and_who_left_is_forgotten() {
     let mut agent = agent("base");
     let waiting = async {

@@ -215,12 +215,10 @@ fn surroundings(
     let folder =
         |path: &Path| path.parent().filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_owned);
     let places = ambient.places();
-    // What a file says that was found may be allowed later, and has to be seen then.
-    let records = reload.allowed.as_ref().and(reload.file.as_ref()).and(places.store.as_ref());
-    if let Some(Err(error)) = records.map(Store::prepare) {
-        tracing::debug!("what is allowed later will not be seen: {error}");
-    }
-    let records = records.map(Store::folder);
+    // The records may come into being later, in a folder that is there already.
+    let records = places.store.as_ref().map(Store::folder);
+    let records =
+        records.and_then(|path| path.ancestors().take(4).find(|path| path.exists()).map(Path::to_owned));
     let policies = places.policies.iter().filter_map(|path| folder(path));
     let configuration = reload.file.as_deref().and_then(folder);
     // An emulator of its own keeps files of tokens fresh, beside its CA's certificate.

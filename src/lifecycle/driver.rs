@@ -133,8 +133,8 @@ impl Driver {
                     listening = command.is_some();
                     self.obey(command);
                 }
-                Some((index, done)) = self.flights.next() => self.land(index, done),
-                Some((index, done)) = self.probes.next() => self.land(index, done),
+                Some((index, done, requests)) = self.flights.next() => self.land(index, done, requests),
+                Some((index, done, requests)) = self.probes.next() => self.land(index, done, requests),
             }
         }
         self.outcome()
@@ -263,7 +263,11 @@ impl Driver {
         None
     }
 
-    fn land(&mut self, index: Index, done: Done) {
+    fn land(&mut self, index: Index, done: Done, requests: u32) {
+        if done.has_failed() {
+            let now = self.now();
+            self.machine.spend(index, requests, now);
+        }
         let ends = self.stopped.is_some() || self.machine.slots()[index].is_leaving();
         match done {
             Done::Issued(Ok(lease)) => {

@@ -17,7 +17,10 @@ mod retry;
 mod slot;
 mod stop;
 
-use super::schedule::Term;
+use super::{
+    budget::{AGENT, Budget},
+    schedule::Term,
+};
 use holding::{Holding, Work};
 pub use retry::Fault;
 use slot::Flight;
@@ -111,6 +114,8 @@ pub struct Machine {
     slots: Vec<Slot>,
     phase: Phase,
     holding: Holding,
+    /// Of all credentials together; each has one of its own besides.
+    budget: Budget,
     revoke_timeout: Duration,
     patience: Duration,
     deadline: Option<SystemTime>,
@@ -127,6 +132,7 @@ impl Machine {
             slots: specs.into_iter().map(Slot::new).collect(),
             phase: Phase::Acquiring,
             holding: Holding::default(),
+            budget: Budget::new(AGENT),
             revoke_timeout,
             patience: revoke_timeout / 2,
             deadline: None,
@@ -214,6 +220,30 @@ impl Machine {
         actions
     }
 
+    /// A call for that credential has failed after so many requests. Told before the call's own event, which plans by it.
+    pub fn spend(&mut self, index: Index, requests: u32, now: SystemTime) {
+        self.budget.spend(requests, now);
+        self.slots[index].spend(requests, now);
+    }
+
+    /// Until when the budgets hold back the next call for that credential; `None` if they do not.
+    pub fn held_until(&self, index: Index) -> Option<SystemTime> {
+        let now = self.seen?;
+        let (_, due) = self.slots[index].next(now)?;
+        self.budgeted(index).filter(|at| *at > due)
+    }
+
+    /// When the budgets allow a call for that credential.
+    fn budgeted(&self, index: Index) -> Option<SystemTime> {
+        self.slots[index].budgeted().max(self.budget.free_at())
+    }
+
+    /// The next call for that credential, and from when.
+    fn next_call(&self, index: Index, now: SystemTime) -> Option<(Flight, SystemTime)> {
+        let (flight, due) = self.slots[index].next(now)?;
+        Some((flight, self.budgeted(index).map_or(due, |at| at.max(due))))
+    }
+
     /// When the machine wants its next `Timer`, if nothing else happens.
     ///
     /// It is asked of the same functions as the plan, so it never names a time at which nothing would be done.
@@ -223,7 +253,8 @@ impl Machine {
             Phase::Ended => None,
             Phase::Stopping => self.stopping_wakes_at(now),
             Phase::Acquiring | Phase::Published => {
-                let calls = self.slots.iter().filter_map(|slot| slot.next(now)).map(|(_, at)| at);
+                let calls = (0..self.slots.len()).filter_map(|index| self.next_call(index, now));
+                let calls = calls.map(|(_, at)| at);
                 let expiries = self.slots.iter().filter_map(Slot::expires_at);
                 let releases = (0..self.slots.len()).filter_map(|index| self.releases_at(index, now));
                 let sink = self.holding.next(self.may_publish(), now).map(|(_, at)| at);
@@ -244,6 +275,7 @@ impl Machine {
         {
             self.slots.iter_mut().for_each(|slot| slot.set_back(by));
             self.holding.set_back(by);
+            self.budget.set_back(by);
             retry::set_back(&mut self.deadline, by);
         }
         self.seen = Some(now);
@@ -356,11 +388,11 @@ impl Machine {
             }
             Some(_) | None => {}
         }
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if let Some((flight, at)) = slot.next(now)
+        for index in 0..self.slots.len() {
+            if let Some((flight, at)) = self.next_call(index, now)
                 && at <= now
             {
-                slot.take_off(flight, now);
+                self.slots[index].take_off(flight, now);
                 actions.push(match flight {
                     Flight::Issue => Action::Issue(index),
                     Flight::Probe => Action::Probe(index),

@@ -190,6 +190,9 @@ pub struct Credential {
     /// After a failure: when it is tried again.
     #[serde(with = "stamp::optional")]
     pub retries_at: Option<SystemTime>,
+    /// Until when the budgets of requests hold back what would be due before.
+    #[serde(default, with = "stamp::optional")]
+    pub held_until: Option<SystemTime>,
     /// Failures since the last success.
     pub failures: u32,
     /// Until when the value before the current one is kept good.
@@ -252,9 +255,8 @@ impl Status {
     /// The state that `report` shows of the agent that `about` describes.
     pub fn new(about: &About, report: &Report) -> Self {
         let machine = &report.machine;
-        let shown = report.credentials.iter().map(|reported| (reported, &machine.slots()[reported.index]));
-        let credentials: Vec<_> =
-            shown.map(|(reported, slot)| credential(reported, slot, machine.phase())).collect();
+        let shown = report.credentials.iter();
+        let credentials: Vec<_> = shown.map(|reported| credential(reported, machine)).collect();
         let slots: Vec<_> =
             report.credentials.iter().map(|reported| &machine.slots()[reported.index]).collect();
         Self {
@@ -281,8 +283,9 @@ impl Status {
     }
 }
 
-fn credential(reported: &Reported, slot: &Slot, phase: Phase) -> Credential {
-    let about = &reported.about;
+fn credential(reported: &Reported, machine: &Machine) -> Credential {
+    let (about, slot) = (&reported.about, &machine.slots()[reported.index]);
+    let held_until = machine.held_until(reported.index);
     Credential {
         name: about.name.clone(),
         kind: about.kind,
@@ -291,11 +294,12 @@ fn credential(reported: &Reported, slot: &Slot, phase: Phase) -> Credential {
         variables: reported.variables.clone(),
         required: about.required,
         identity: reported.identity.clone(),
-        state: state(slot, phase),
+        state: state(slot, machine.phase()),
         issued_at: slot.current().map(|term| term.issued_at),
         expires_at: slot.current().map(|term| term.expires_at),
         renews_at: slot.current().and_then(|_| slot.renews_at()),
-        retries_at: slot.retries_at(),
+        retries_at: slot.retries_at().map(|at| held_until.map_or(at, |held| held.max(at))),
+        held_until,
         failures: slot.failures(),
         grace_until: slot.grace_until(),
         error: reported.error.as_ref().map(failure),

@@ -10,6 +10,7 @@ use crate::{
     clock,
     error::{Class, Error, Result},
     secret::{Secret, assemble},
+    sink::Missing,
 };
 use std::{fmt, time::SystemTime};
 use zeroize::Zeroizing;
@@ -61,8 +62,8 @@ pub struct Content<'a> {
     pub expires_at: Option<SystemTime>,
     /// Variables and values, in the configuration's order.
     pub values: &'a [(&'a str, &'a Secret)],
-    /// The variables of credentials that have no valid value.
-    pub missing: &'a [&'a str],
+    /// The credentials that have no valid value.
+    pub missing: &'a [Missing<'a>],
 }
 
 /// Not `Debug` by derive: the values are secrets.
@@ -99,15 +100,21 @@ pub fn render(format: Format, content: &Content<'_>) -> Result<Zeroizing<Vec<u8>
         check_name(name)?;
         check_value(name, value)?;
     }
+    let reasons: Vec<_> = content.missing.iter().map(|missing| missing.why.map(comment)).collect();
     Ok(assemble(|put| {
         if format == Format::File {
             put(
                 "# Written by apim-agent and replaced as a whole at each change: read it again for newer values.\n",
             );
-            for name in content.missing {
+            for (missing, why) in content.missing.iter().zip(&reasons) {
                 put("# ");
-                put(name);
-                put(" has no valid value at the moment; `apim-agent status` says why.\n");
+                put(missing.env);
+                put(" has no valid value at the moment");
+                if let Some(why) = why {
+                    put(": ");
+                    put(why);
+                }
+                put("; `apim-agent status` says more.\n");
             }
         }
         let (before, between, after) = match format {
@@ -135,6 +142,19 @@ pub fn render(format: Format, content: &Content<'_>) -> Result<Zeroizing<Vec<u8>
             put("}\n");
         }
     }))
+}
+
+/// `text` as part of one comment that no reader takes for anything else: short, on one line, and of an alphabet in which
+/// nothing is quoted, escaped, expanded or assigned. It may hold a service's words.
+fn comment(text: &str) -> String {
+    const LONGEST: usize = 160;
+    let plain = |byte: char| byte.is_ascii_alphanumeric() || " ._/+:%@,-()".contains(byte);
+    let mut safe: String =
+        text.chars().take(LONGEST).map(|letter| if plain(letter) { letter } else { '?' }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        safe.push_str("...");
+    }
+    safe
 }
 
 /// Whether `name` is a variable's name everywhere: `[A-Za-z_][A-Za-z0-9_]*`.
@@ -237,9 +257,16 @@ mod tests {
             generation: 9,
             expires_at: None,
             values: &[],
-            missing: &["KEY"],
+            missing: &[Missing { env: "KEY", why: Some("ARM's answer\nKEY=$(id) `x` \\") }],
         };
-        assert!(text(Format::File, &content).contains("# KEY has no valid value"));
+        let file = text(Format::File, &content);
+        assert!(
+            file.contains(
+                "\n# KEY has no valid value at the moment: ARM?s answer?KEY??(id) ?x? ?; `apim-agent status` says more.\n"
+            ),
+            "{file}"
+        );
+        assert_eq!(comment(&"a".repeat(161)), format!("{}...", "a".repeat(160)));
         assert!(text(Format::Dotenv, &content).ends_with("\nAPIM_AGENT_EXPIRES_AT=\n"));
         assert!(text(Format::Fish, &content).ends_with("\nset -gx APIM_AGENT_EXPIRES_AT ''\n"));
     }

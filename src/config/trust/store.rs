@@ -143,14 +143,6 @@ impl Store {
         Ok(records.len())
     }
 
-    /// Sees to it that the folder is there, for an agent that will be able to look into it, but not around it.
-    ///
-    /// # Errors
-    /// `Class::Config`: it cannot be created, or is not ours alone.
-    pub fn prepare(&self) -> Result<()> {
-        self.open(true).map(|_| ())
-    }
-
     /// The folder; `None` where there is none and none is to be created.
     fn open(&self, create: bool) -> Result<Option<OwnedFd>> {
         if create {

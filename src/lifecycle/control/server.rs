@@ -176,6 +176,10 @@ async fn answer(request: Request, commands: &mpsc::Sender<Command>, about: &Abou
         Request::Values { wait } => values(wait, commands).await,
         Request::Refresh {} => accepted(commands.send(Command::Refresh).await.is_ok()),
         Request::Stop {} => accepted(commands.send(Command::Stop).await.is_ok()),
+        Request::Ping {} => match ask(commands, Command::Ping).await {
+            Some(ready) => line(&Reply::Ready(ready)),
+            None => refusal(ending()),
+        },
         Request::Status {} => match ask(commands, Command::Status).await {
             Some(report) => line(&Reply::Status(Box::new(Status::new(about, &report)))),
             None => refusal(ending()),

@@ -1,7 +1,10 @@
 //! One credential's state: which values it has, which call is under way for it, and what comes next.
 
 use super::{
-    super::schedule::{self, Term},
+    super::{
+        budget::{Budget, CREDENTIAL},
+        schedule::{self, Term},
+    },
     Index,
     release::Release,
     retry::{Fault, Retry, set_back},
@@ -64,6 +67,8 @@ pub struct Slot {
     rest_until: Option<SystemTime>,
     /// No two issues come closer than the floor, whatever the reason for the second.
     issue_after: Option<SystemTime>,
+    /// Of requests, for all but its release.
+    budget: Budget,
     /// It is not wanted any more, while the others go on.
     leaving: bool,
     /// Nothing is asked for before that one has gone: what both mint at the service may bear the same name.
@@ -182,6 +187,7 @@ impl Slot {
             retirement: Retry::default(),
             rest_until: None,
             issue_after: None,
+            budget: Budget::new(CREDENTIAL),
             leaving: false,
             after: None,
             patient_until: None,
@@ -260,6 +266,16 @@ impl Slot {
         had
     }
 
+    /// So many requests have been made for it.
+    pub(super) fn spend(&mut self, requests: u32, now: SystemTime) {
+        self.budget.spend(requests, now);
+    }
+
+    /// When its own budget allows a call.
+    pub(super) fn budgeted(&self) -> Option<SystemTime> {
+        self.budget.free_at()
+    }
+
     pub(super) fn take_off(&mut self, flight: Flight, now: SystemTime) {
         self.flight = Some(flight);
         if flight == Flight::Issue {
@@ -294,6 +310,7 @@ impl Slot {
         self.lapsed_at = None;
         self.renewal.succeed();
         self.retirement.succeed();
+        self.budget.fill();
         true
     }
 
@@ -446,6 +463,7 @@ impl Slot {
         self.renewal.set_back(by);
         self.retirement.set_back(by);
         self.release.set_back(by);
+        self.budget.set_back(by);
     }
 
     fn left(&self, now: SystemTime) -> Option<Duration> {

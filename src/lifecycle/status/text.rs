@@ -120,6 +120,9 @@ fn sentence(entry: &Credential, now: SystemTime) -> String {
     add("renews", entry.renews_at.filter(|_| entry.retries_at.is_none()));
     add("former value ends", entry.grace_until);
     add("tried again", entry.retries_at);
+    if entry.held_until.is_some() {
+        parts.push("held back by the budget of requests".to_owned());
+    }
     match entry.failures {
         0 => {}
         1 => parts.push("failed once".to_owned()),
