@@ -128,10 +128,12 @@ fn log_to_stderr(log: Log) {
 /// Runs to the end of `work`, on this thread, and to nothing else's end: a look-up of a name blocks a thread of its own
 /// that cannot be called off, and nobody waits for it any more.
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::new(Class::Internal, "cannot start the event loop").why(error.to_string()))?;
+    let failed = |error: std::io::Error| {
+        Error::new(Class::Internal, "cannot start the event loop").why(error.to_string())
+    };
+    // The runtime takes six descriptors, and panics where those of its signals are lacking. These eight are closed at once.
+    (0..4).map(|_| std::io::pipe()).collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let done = runtime.block_on(work);
     runtime.shutdown_background();
     done
