@@ -6,7 +6,7 @@ use std::{ffi::OsString, time::Duration};
 /// `exec`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Exec {
-    /// How long to wait for the credentials; then it exits with 75 [default: as long as it takes]
+    /// Wait so long for the credentials, then exit with 75 [default: as long as it takes]
     #[arg(long, value_name = "TIME", value_parser = span)]
     pub timeout: Option<Duration>,
     /// The command and its arguments
