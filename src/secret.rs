@@ -3,27 +3,60 @@
 use std::str::FromStr;
 use zeroize::Zeroizing;
 
+mod pages;
+
+pub use pages::{Locked, locked};
+use pages::Pages;
+
 /// A secret text: no `Debug`, `Display`, `Clone` or `Serialize`; overwritten with zeroes when dropped.
 ///
-/// The buffer is exactly as long as its content and never grows, so no stale copy is left by a reallocation.
-pub struct Secret(Zeroizing<Box<str>>);
+/// It lies in pages of its own that are locked in RAM and left out of core files and forks, as long as the kernel grants
+/// that; beyond, in a box on the heap. Either is as long as its content needs and never grows, so no stale copy is left by
+/// a reallocation.
+pub struct Secret(Place);
+
+enum Place {
+    Pages(Pages),
+    Heap(Zeroizing<Box<str>>),
+}
 
 impl Secret {
-    /// Takes over `text`. A `String` with spare capacity is moved into a buffer of its own size and wiped.
+    /// Takes over `text`: it is moved and the `String` is wiped.
     pub fn new(text: String) -> Self {
-        let text = Zeroizing::new(text);
-        Self(Zeroizing::new(Box::from(text.as_str())))
+        Self::copy(&Zeroizing::new(text))
     }
 
     /// The secret itself. Each call of this is a place for a reviewer to look at.
     pub fn expose(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Place::Pages(pages) => pages.text(),
+            Place::Heap(text) => text,
+        }
     }
 
     /// A second copy, as explicit as it can be.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        Self(Zeroizing::new(Box::from(self.expose())))
+        Self::copy(self.expose())
+    }
+
+    fn copy(text: &str) -> Self {
+        Self(match Pages::hold(text) {
+            Some(pages) => Place::Pages(pages),
+            None => {
+                pages::count_heap(1);
+                Place::Heap(Zeroizing::new(Box::from(text)))
+            }
+        })
+    }
+}
+
+impl Drop for Secret {
+    /// Only counts: both places wipe themselves.
+    fn drop(&mut self) {
+        if matches!(self.0, Place::Heap(_)) {
+            pages::count_heap(-1);
+        }
     }
 }
 
@@ -31,7 +64,7 @@ impl FromStr for Secret {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(Zeroizing::new(Box::from(text))))
+        Ok(Self::copy(text))
     }
 }
 
