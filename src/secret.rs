@@ -5,8 +5,8 @@ use zeroize::Zeroizing;
 
 mod pages;
 
-pub use pages::{Locked, locked};
 use pages::Pages;
+pub use pages::{Locked, locked};
 
 /// A secret text: no `Debug`, `Display`, `Clone` or `Serialize`; overwritten with zeroes when dropped.
 ///
@@ -41,13 +41,11 @@ impl Secret {
     }
 
     fn copy(text: &str) -> Self {
-        Self(match Pages::hold(text) {
-            Some(pages) => Place::Pages(pages),
-            None => {
-                pages::count_heap(1);
-                Place::Heap(Zeroizing::new(Box::from(text)))
-            }
-        })
+        if let Some(pages) = Pages::hold(text) {
+            return Self(Place::Pages(pages));
+        }
+        pages::count_heap(1);
+        Self(Place::Heap(Zeroizing::new(Box::from(text))))
     }
 }
 

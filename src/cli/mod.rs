@@ -3,6 +3,7 @@
 mod allow;
 pub mod ambient;
 pub mod args;
+mod confine;
 mod directory;
 pub mod emulator;
 pub mod emulator_args;
@@ -52,6 +53,9 @@ pub fn main() -> ExitCode {
 
 fn dispatch(args: &Args) -> Result<ExitCode> {
     let before = sys::harden()?;
+    if !matches!(args.command, Command::Exec(_)) {
+        sys::no_new_privileges()?;
+    }
     outlet::start().map_err(|error| {
         Error::new(Class::Internal, "cannot start the threads that print").why(error.to_string())
     })?;

@@ -3,7 +3,9 @@
 use super::{
     ambient::Ambient,
     args::{self, Global},
-    block_on, directory,
+    block_on,
+    confine::{Needs, confine, folder_of},
+    directory,
     emulator::{ReadyFile, start},
     emulator_args::EmulatorOptions,
     outlet,
@@ -19,7 +21,7 @@ use crate::{
     identity::prebuild,
     lifecycle::driver::{Command, Outcome},
     run::{Agent, Beyond, Reload},
-    sink::swap::swap_in_use,
+    sink::{runtime_dir::RuntimeDir, swap::swap_in_use},
 };
 use std::{
     path::{Path, PathBuf},
@@ -43,7 +45,8 @@ pub(super) fn run(command: &args::Run, global: &Global, ambient: &Ambient) -> Re
                 load: Box::new(|| ambient.load(global)),
             };
             let config = ambient.load(global)?;
-            Box::pin(foreground(&config, ambient, signals, started, reload, Beyond::Written, None)).await
+            let scene = Scene { needs: Needs::default(), beyond: Beyond::Written, ready: None };
+            Box::pin(foreground(&config, ambient, signals, started, reload, scene)).await
         }
     })
 }
@@ -64,7 +67,10 @@ async fn on_emulator(
     let config = load()?;
     let reload = Reload { file: ambient.file_with(global), allowed: None, load: Box::new(load) };
     let ready = command.ready_file.clone().map(|path| (path, emulator.ready().clone()));
-    let lived = foreground(&config, ambient, signals, started, reload, Beyond::Nothing, ready);
+    let written = [emulator.ready().ca_file.as_path()].into_iter().chain(command.ready_file.as_deref());
+    let needs = Needs { write: written.map(folder_of).collect(), ..Needs::default() };
+    let scene = Scene { needs, beyond: Beyond::Nothing, ready };
+    let lived = foreground(&config, ambient, signals, started, reload, scene);
     let code = Box::pin(lived).await;
     emulator.stop();
     code
@@ -141,6 +147,16 @@ fn settings(ready: &Ready, flags: &EmulatorOptions, credentials: bool) -> Vec<En
     settings.into_iter().map(|(key, text)| Entry::flag("--emulator", key, text)).collect()
 }
 
+/// What differs between Azure and the emulator.
+struct Scene {
+    /// Files that are touched besides the agent's own.
+    needs: Needs,
+    /// What is revoked after an agent that was killed.
+    beyond: Beyond,
+    /// The ready file, and what goes into it.
+    ready: Option<(PathBuf, Ready)>,
+}
+
 /// Lives until a signal or an order to stop; a second signal ends the wait for revocations. Once everything that is
 /// required is published, the ready file says where.
 async fn foreground(
@@ -149,11 +165,16 @@ async fn foreground(
     mut signals: Signals,
     started: SystemTime,
     reload: Reload<'_>,
-    beyond: Beyond,
-    ready: Option<(PathBuf, Ready)>,
+    scene: Scene,
 ) -> Result<ExitCode> {
-    prebuild::check(ambient.lookup()).await?;
+    let Scene { needs, beyond, ready } = scene;
     let directory = directory::take(config, ambient, &mut signals).await?;
+    // Before any other thread does work of the agent's: what they start inherits it, those that run already do not.
+    let fence = confine(config, needed(needs, ambient, &reload, &directory));
+    let load = reload.load;
+    let load = Box::new(move || load().and_then(|config| fence.admits(&config).map(|()| config)));
+    let reload = Reload { load, ..reload };
+    prebuild::check(ambient.lookup()).await?;
     let leftovers = directory.leftovers().to_vec();
     let agent = Agent::assemble(config, ambient.lookup(), directory, beyond, |about| {
         let detail = Detail::Full { ca_file: config.ca_file.clone() };
@@ -189,6 +210,20 @@ async fn foreground(
             Err(missing)
         }
     }
+}
+
+/// What the agent touches besides what its configuration names.
+fn needed(mut needs: Needs, ambient: &Ambient, reload: &Reload<'_>, directory: &RuntimeDir) -> Needs {
+    let places = ambient.places();
+    let told = reload.file.iter().chain(&places.policies).map(|file| folder_of(file));
+    needs.read.extend(told.chain(reload.allowed.clone()));
+    // The roots that OpenSSL's variables name beside the system's.
+    let roots = |name: &str| (ambient.lookup())(name).map(PathBuf::from);
+    needs.read.extend(roots("SSL_CERT_FILE").map(|file| folder_of(&file)));
+    needs.read.extend(roots("SSL_CERT_DIR"));
+    let folders = std::iter::once(directory).chain(directory.inherited());
+    needs.write.extend(folders.map(|folder| folder_of(folder.path())));
+    needs
 }
 
 /// Waits until every required credential is published, and writes the ready file then.

@@ -4,7 +4,7 @@ use super::{
     driver::{Report, Reported},
     machine::{Machine, Phase, Slot},
 };
-use crate::{config, error};
+use crate::{config, error, sys::Hardening};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
@@ -88,6 +88,9 @@ pub struct Status {
     pub config_error: Option<Failure>,
     /// What happens next by itself.
     pub next: Option<Next>,
+    /// What holds of the agent's hardening; `null` from an agent of before this was told.
+    #[serde(default)]
+    pub hardening: Option<Hardening>,
 }
 
 /// [`Phase`] in JSON.
@@ -197,7 +200,8 @@ pub struct Next {
 }
 
 impl Status {
-    /// The state that `report` shows of the agent that `about` describes.
+    /// The state that `report` shows of the agent that `about` describes. How hardened its process is, the process itself
+    /// adds: see [`Hardening::now`].
     pub fn new(about: &About, report: &Report) -> Self {
         let machine = &report.machine;
         let shown = report.credentials.iter().map(|reported| (reported, &machine.slots()[reported.index]));
@@ -223,6 +227,7 @@ impl Status {
             sink_error: report.sink_error.as_ref().map(failure),
             config_error: report.config_error.as_ref().map(failure),
             next: next(machine, &credentials, &slots),
+            hardening: None,
             credentials,
         }
     }

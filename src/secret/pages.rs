@@ -13,8 +13,7 @@ const BUDGET: usize = 512 * 1024;
 const PAGE: usize = 4096;
 
 /// The account of the process.
-static BOOK: Mutex<Book> =
-    Mutex::new(Book { budget: BUDGET, used: 0, locked: 0, heap: 0, refusal: None });
+static BOOK: Mutex<Book> = Mutex::new(Book { budget: BUDGET, used: 0, locked: 0, heap: 0, refusal: None });
 
 struct Book {
     /// What may be locked, in bytes; goes down to what the kernel has granted when it refuses more.

@@ -13,6 +13,7 @@ use crate::{
         env_file::{check_name, check_value},
         runtime_dir::{CONTROL, RuntimeDir},
     },
+    sys::Hardening,
 };
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstatat};
 use std::{sync::Arc, time::Duration};
@@ -177,7 +178,10 @@ async fn answer(request: Request, commands: &mpsc::Sender<Command>, about: &Abou
         Request::Refresh {} => accepted(commands.send(Command::Refresh).await.is_ok()),
         Request::Stop {} => accepted(commands.send(Command::Stop).await.is_ok()),
         Request::Status {} => match ask(commands, Command::Status).await {
-            Some(report) => line(&Reply::Status(Box::new(Status::new(about, &report)))),
+            Some(report) => {
+                let hardening = Some(Hardening::now());
+                line(&Reply::Status(Box::new(Status { hardening, ..Status::new(about, &report) })))
+            }
             None => refusal(ending()),
         },
     }

@@ -27,6 +27,9 @@ fn write_out(text: &mut String, status: &Status, now: SystemTime) -> std::fmt::R
     };
     writeln!(text, "{}: {headline}", status.workspace)?;
     writeln!(text, "  agent     process {}, started {}", status.pid, moment(status.started_at, now))?;
+    if let Some(hardening) = &status.hardening {
+        writeln!(text, "  process   {hardening}")?;
+    }
     writeln!(text, "  gateway   {}", status.gateway)?;
     writeln!(text, "  env file  {}", status.env_file)?;
     if let Some(at) = status.expires_at {
