@@ -1,12 +1,73 @@
-//! The only reader of the ambient clock.
+//! The only reader of the ambient clock, and what to wait by.
 
-use std::time::{Duration, SystemTime};
+mod kernel;
+pub mod manual;
+mod nap;
+pub mod system;
+
+use nix::time::{ClockId, clock_gettime};
+use std::{
+    task::{Context, Poll},
+    time::{Duration, SystemTime},
+};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// The wall clock, now.
 #[allow(clippy::disallowed_methods)]
 pub fn now() -> SystemTime {
     SystemTime::now()
+}
+
+/// The time since the machine was started, suspends included: it goes on whatever is done to the wall clock.
+pub fn since_boot() -> Duration {
+    // Every kernel of the last ten years has the first. Without either, time stands still, as it may in a sandbox.
+    let time = clock_gettime(ClockId::CLOCK_BOOTTIME).or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC));
+    time.map_or(Duration::ZERO, Duration::from)
+}
+
+/// Readings of two clocks that lie no further apart are at the same time.
+const AT_ONCE: Duration = Duration::from_millis(1);
+/// So often they are read again at most.
+const READINGS: u32 = 16;
+
+/// What to wait by.
+pub trait Clock: Send {
+    /// The wall clock, now. It may be set, forwards and back.
+    fn now(&self) -> SystemTime;
+
+    /// The time since some point in the past, suspends included. Nobody can set it.
+    fn steady(&self) -> Duration;
+
+    /// Both, read as if at once: a process may be stopped between two readings for any time.
+    fn both(&self) -> (SystemTime, Duration) {
+        let mut steady = self.steady();
+        let mut wall = self.now();
+        for _ in 0..READINGS {
+            let before = std::mem::replace(&mut steady, self.steady());
+            if steady.saturating_sub(before) < AT_ONCE {
+                break;
+            }
+            wall = self.now();
+        }
+        (wall, steady)
+    }
+
+    /// Waits until `until` by the wall clock, and no longer than it is until then by the steady one; without `until` for
+    /// ever. It ends early when the clock jumps, and may end early without a reason: whoever waits looks at the time.
+    ///
+    /// Every poll looks at the clock first, whatever it was polled for. So a task that polls this before anything else does
+    /// nothing else after a time that it had to mind. It is meant for one task.
+    fn poll_ring(&mut self, context: &mut Context<'_>, until: Option<SystemTime>) -> Poll<Ring>;
+}
+
+/// Why a wait has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ring {
+    /// The time has come.
+    Due,
+    /// The wall clock was set, or the machine was suspended: all that was planned is to be looked at again. This may have
+    /// happened to many machines at once.
+    Jumped,
 }
 
 /// The last second that RFC 3339 can write, at the end of the year 9999, in seconds since the Unix epoch. A claim

@@ -15,7 +15,7 @@
 //! | [`gateway`] | an APIM service's subscriptions | without those of dead workspaces: the platform team's side |
 //! | [`emulator`] | nothing | the Azure parts, on loopback |
 //!
-//! [`error`], [`secret`], [`clock`] and [`http`] serve all of them; [`sys`] is the only place where `unsafe` could be.
+//! [`error`], [`secret`], [`clock`] and [`http`] serve all of them; [`sys`] is the only place with `unsafe`.
 
 pub mod cli;
 pub mod clock;

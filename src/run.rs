@@ -1,16 +1,16 @@
 //! The flow, wired: identity -> exchange -> lease -> sink, kept going by the lifecycle.
 
 mod follow;
+mod reach;
 pub mod undo;
 mod watched;
 mod wiring;
 
 use crate::{
-    clock,
+    clock::{self, system::System},
     config::Config,
     error::{Class, Error, Result},
     exchange::AccessToken,
-    http::Client,
     identity::{
         prompt::{End, Person, Prompt},
         select::Lookup,
@@ -23,11 +23,12 @@ use crate::{
         journal::{Journal, Record},
         machine::Phase,
         schedule,
-        status::About,
+        status::{About, Confinement},
     },
     sink::{publisher::EnvFile, runtime_dir::RuntimeDir},
 };
 pub use follow::Reload;
+pub use reach::{Bounds, bound};
 use std::{
     path::Path,
     sync::Arc,
@@ -68,6 +69,9 @@ pub enum Beyond {
 /// How long an agent looks after its own credentials before it releases what a killed one left. Until then most of it has
 /// been taken over, since the same workspace gets the same names; that is one request less, and keys go on working.
 const SETTLING: Duration = Duration::from_secs(30);
+/// What cannot be released is tried again after that pause at first, and after this in the end: an agent that cannot should
+/// not stay awake for it.
+const LONGEST_SETTLING: Duration = Duration::from_hours(1);
 
 /// An agent, put together and not yet started: it holds the runtime directory and has asked nobody for anything.
 pub struct Agent {
@@ -75,6 +79,7 @@ pub struct Agent {
     directory: Arc<RuntimeDir>,
     guard: Guard,
     config: Config,
+    bounds: Option<Bounds>,
 }
 
 /// What an agent is put together from.
@@ -112,13 +117,8 @@ impl Wired {
             seed: seed(&config.workspace),
         };
         let entries = wiring.entries(config)?;
-        let driver = Driver::new(
-            entries,
-            pace,
-            url,
-            Box::new(sink),
-            Box::new(Told { watch, end, idle: Some(wiring.http.clone()) }),
-        );
+        let (observer, clock) = (Box::new(Told(watch, end)), Box::new(System::new()));
+        let driver = Driver::new(entries, pace, url, Box::new(sink), observer, clock);
         let listener = control::bind(directory)?;
         Ok(Self { driver, journal, listener, about, wiring })
     }
@@ -137,7 +137,7 @@ impl Agent {
         // First, so that it comes to its feet while the rest is put together.
         let guard = Guard::post(&directory);
         match Wired::new(config, lookup, &directory, beyond, watch) {
-            Ok(wired) => Ok(Self { wired, directory, guard, config: config.clone() }),
+            Ok(wired) => Ok(Self { wired, directory, guard, config: config.clone(), bounds: None }),
             Err(error) => {
                 // What it was taken for will not come about.
                 if let Err(error) = directory.remove() {
@@ -161,6 +161,14 @@ impl Agent {
         self
     }
 
+    /// Says what it has been confined to.
+    #[must_use]
+    pub fn within(mut self, bounds: Bounds) -> Self {
+        self.wired.about.confinement = bounds.said.clone();
+        self.bounds = Some(bounds);
+        self
+    }
+
     /// Lives as long as `work` does, or until somebody asks for the end over the control socket; then wipes, revokes
     /// and removes what is ours. What `work` came to is there unless the end came first.
     ///
@@ -170,7 +178,7 @@ impl Agent {
         reload: Option<Reload<'_>>,
         work: impl AsyncFnOnce(mpsc::Sender<Command>) -> T,
     ) -> Result<(Outcome, Option<T>)> {
-        let Self { wired, directory, guard, config } = self;
+        let Self { wired, directory, guard, config, bounds } = self;
         let Wired { driver, journal, listener, about, wiring } = wired;
         // Before anything is asked for. Without one it goes on: what it would have done, the next start does.
         if let Err(error) = guard.stands().await {
@@ -185,7 +193,7 @@ impl Agent {
         let mut settled = None;
         let followed = Box::pin(async {
             if let Some(reload) = reload {
-                follow::follow(&wiring, config, folder, reload, commands.clone()).await;
+                follow::follow(&wiring, config, folder, reload, bounds.as_ref(), commands.clone()).await;
             }
         });
         let mut done = None;
@@ -200,6 +208,8 @@ impl Agent {
             std::future::pending::<()>().await;
         };
         let mut outcome = tokio::select! {
+            // Whatever has come up: what has expired goes first.
+            biased;
             outcome = Box::pin(driver.run(inbox)) => outcome,
             () = async { tokio::join!(server, worked, followed, guarded, settling); } => unreachable!("the first two never end"),
         };
@@ -241,15 +251,17 @@ async fn settle(
         let _ = timeout(SETTLING, ready).await;
     }
     let told = |record: &Record, outcome: &Result<Released>| wiring.watch.settled(record, outcome);
+    let mut pause = SETTLING;
     loop {
         let left = undo::release_left(journal, &wiring.lookup, &wiring.person, patience, &told).await;
         if left.is_empty() || commands.is_closed() {
             return left.into_iter().map(|(record, error)| (record.credential, error)).collect();
         }
         tokio::select! {
-            () = sleep(SETTLING) => {}
+            () = sleep(pause) => {}
             () = commands.closed() => {}
         }
+        pause = (pause * 2).min(LONGEST_SETTLING);
     }
 }
 
@@ -265,27 +277,19 @@ fn about(config: &Config, sink: &EnvFile) -> About {
         env_file: sink.path().display().to_string(),
         started_at: clock::now(),
         private: false,
+        confinement: Confinement::default(),
     }
 }
 
-/// The driver's observer. When the agent ends, nobody is waited for any more, and the connections that are at rest go: with
-/// the env file wiped, their buffers would be the last place with what was published.
-struct Told {
-    watch: Arc<dyn Watch>,
-    end: End,
-    /// Until then.
-    idle: Option<Client>,
-}
+/// The driver's observer. When the agent ends, nobody is waited for any more.
+struct Told(Arc<dyn Watch>, End);
 
 impl Observer for Told {
     fn notice(&mut self, notice: &Notice<'_>, view: &View<'_>) {
         if view.machine.phase() == Phase::Stopping {
-            self.end.begin();
-            if let Some(http) = self.idle.take() {
-                http.close_idle();
-            }
+            self.1.begin();
         }
-        self.watch.notice(notice, view);
+        self.0.notice(notice, view);
     }
 }
 

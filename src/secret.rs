@@ -1,60 +1,49 @@
 //! The one type that holds secrets.
 
+mod page;
+
+use page::Page;
+pub use page::{Census, census};
 use std::str::FromStr;
 use zeroize::Zeroizing;
 
-mod pages;
-
-use pages::Pages;
-pub use pages::{Locked, locked};
-
 /// A secret text: no `Debug`, `Display`, `Clone` or `Serialize`; overwritten with zeroes when dropped.
 ///
-/// It lies in pages of its own that are locked in RAM and left out of core files and forks, as long as the kernel grants
-/// that; beyond, in a box on the heap. Either is as long as its content needs and never grows, so no stale copy is left by
-/// a reallocation.
-pub struct Secret(Place);
+/// It lies in memory pages of its own, which are locked into RAM, left out of core files, and not inherited by a child.
+/// Where the system allows no more of that, it is an ordinary buffer; [`census`] tells. Neither ever grows, so no stale copy
+/// is left by a reallocation.
+pub struct Secret(Held);
 
-enum Place {
-    Pages(Pages),
-    Heap(Zeroizing<Box<str>>),
+enum Held {
+    Locked(Page),
+    Plain(Plain),
 }
 
+/// A buffer as long as its content.
+struct Plain(Zeroizing<Box<str>>);
+
 impl Secret {
-    /// Takes over `text`: it is moved and the `String` is wiped.
+    /// Takes over `text`, and wipes what it was in.
     pub fn new(text: String) -> Self {
-        Self::copy(&Zeroizing::new(text))
+        Self::of(&Zeroizing::new(text))
     }
 
     /// The secret itself. Each call of this is a place for a reviewer to look at.
     pub fn expose(&self) -> &str {
         match &self.0 {
-            Place::Pages(pages) => pages.text(),
-            Place::Heap(text) => text,
+            Held::Locked(page) => page.text(),
+            Held::Plain(plain) => &plain.0,
         }
     }
 
     /// A second copy, as explicit as it can be.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        Self::copy(self.expose())
+        Self::of(self.expose())
     }
 
-    fn copy(text: &str) -> Self {
-        if let Some(pages) = Pages::hold(text) {
-            return Self(Place::Pages(pages));
-        }
-        pages::count_heap(1);
-        Self(Place::Heap(Zeroizing::new(Box::from(text))))
-    }
-}
-
-impl Drop for Secret {
-    /// Only counts: both places wipe themselves.
-    fn drop(&mut self) {
-        if matches!(self.0, Place::Heap(_)) {
-            pages::count_heap(-1);
-        }
+    fn of(text: &str) -> Self {
+        Self(Page::hold(text).map_or_else(|| Held::Plain(Plain::hold(text)), Held::Locked))
     }
 }
 
@@ -62,7 +51,7 @@ impl FromStr for Secret {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self::copy(text))
+        Ok(Self::of(text))
     }
 }
 
@@ -74,4 +63,20 @@ pub(crate) fn assemble(pieces: impl Fn(&mut dyn FnMut(&str))) -> Zeroizing<Vec<u
     let mut text = Zeroizing::new(Vec::with_capacity(length));
     pieces(&mut |piece| text.extend_from_slice(piece.as_bytes()));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out_however_long_it_is() {
+        for length in [0, 1, 4095, 4096, 4097, 1 << 20, 3 << 20] {
+            let text = "ä".repeat(length / 2) + &"a".repeat(length % 2);
+            let secret = Secret::new(text.clone());
+            assert_eq!(secret.expose(), text);
+            assert_eq!(secret.duplicate().expose(), text);
+            assert_eq!(text.parse::<Secret>().map(|secret| secret.expose().len()), Ok(text.len()));
+        }
+    }
 }

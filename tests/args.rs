@@ -84,7 +84,10 @@ fn env_prints_for_sh_unless_told_otherwise() {
         let Command::Env(env) = parse(line).expect(line).command else { panic!("{line}") };
         assert_eq!(env.format, expected);
     }
-    assert!(refused("env --format csh").contains("sh, fish, json, dotenv"));
+    assert!(
+        refused("env --format csh")
+            .contains("sh, fish, powershell, dotenv, json, docker, systemd, github, curl")
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use apim_agent::{
         driver::{Command, Report, Reported, Values},
         machine::{Event, Machine, Spec},
         schedule::Term,
-        status::{About, AboutCredential, Stage, State},
+        status::{About, AboutCredential, Confinement, Stage, State},
     },
     sink::{env_file::Format, runtime_dir::RuntimeDir},
 };
@@ -36,6 +36,7 @@ fn about() -> About {
         env_file: "/run/w/env".to_owned(),
         started_at: clock::from_unix(1_795_478_000),
         private: false,
+        confinement: Confinement::default(),
     }
 }
 
@@ -143,6 +144,22 @@ async fn status_values_refresh_and_stop() {
     assert!(Client::find(Some(&agent.base.path().join("base")), None, "w").expect("looked").is_none());
     agent.dir.remove().expect("removed");
     assert!(agent.base.path().read_dir().expect("read_dir").next().is_none());
+}
+
+#[tokio::test]
+async fn a_ping_tells_of_life_and_readiness() {
+    let mut agent = agent("base");
+    for ready in [false, true] {
+        let played = async {
+            let Some(Command::Ping(reply)) = agent.commands.recv().await else { panic!("ping") };
+            assert_eq!(reply.send(ready), Ok(()));
+        };
+        let ((), reply) = tokio::join!(played, raw(agent.dir.path(), b"{\"request\":\"ping\"}\n"));
+        assert_eq!(reply, format!("{{\"ready\":{ready}}}\n"));
+    }
+    drop(agent.commands);
+    assert!(raw(agent.dir.path(), b"{\"request\":\"ping\"}\n").await.contains("the agent is ending"));
+    agent.server.abort();
 }
 
 #[tokio::test]

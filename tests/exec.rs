@@ -55,6 +55,9 @@ fn with_an_agent_it_uses_that() {
     assert_eq!(scene.emulator.count("Subscription_CreateOrUpdate"), 1);
     assert_eq!(scene.emulator.echo_with_key(value(&pairs, "APIM_SUBSCRIPTION_KEY")).status, 200);
     scene.keep(errors);
+    let (code, pairs, errors) = environment(&scene, &["exec", "--set", "cloud=china", "--", "env"]);
+    assert_eq!((code, pairs.len()), (Some(64), 0), "{errors}");
+    assert!(errors.contains("--set cloud has no effect here"), "{errors}");
     // It becomes the command: the process is the same, so that signals and the terminal are the command's own.
     let mut child =
         Process::start(&mut scene.command(&[], &["exec", "--", "sh", "-c", "echo pid $$; exec sleep 600"]));
@@ -72,11 +75,24 @@ fn with_an_agent_it_uses_that() {
         &mut scene.command(&[], &["exec", "--", "sh", "-c", "echo generation $APIM_AGENT_GENERATION"]),
     );
     poll("the creation", || (scene.emulator.count("Subscription_CreateOrUpdate") == 2).then_some(()));
+    let (code, pairs, errors) = environment(&scene, &["exec", "--timeout", "50ms", "--", "env"]);
+    assert_eq!((code, pairs.len()), (Some(75), 0), "{errors}");
     assert!(!child.text().contains("generation 1"), "{}", child.text());
     scene.emulator.release();
     child.wait_for("generation 1\n");
     assert_eq!(scene.finish(child).0, 0);
     assert_eq!(scene.end(agent).0, 0);
+    scene.assert_clean();
+}
+
+#[test]
+fn without_an_agent_too_it_waits_no_longer_than_it_may() {
+    let scene = Scene::new(&[], KEY_AND_TOKEN);
+    scene.emulator.fault(&json!({"operation": "Entra_Token", "action": {"status": 503}}));
+    let (code, pairs, errors) = environment(&scene, &["exec", "--timeout", "300ms", "--", "env"]);
+    assert_eq!((code, pairs.len()), (Some(75), 0), "{errors}");
+    assert!(errors.contains("were not there within 300ms"), "{errors}");
+    scene.keep(errors);
     scene.assert_clean();
 }
 

@@ -46,6 +46,8 @@ enum Turn {
     Refresh,
     Disturb,
     SetBack(u64),
+    /// Time passes, and nothing happens in it.
+    Suspend(u64),
     /// The configuration loses one of the credentials, by its place among those that are wanted.
     Leave(usize),
     /// It gains one.
@@ -59,6 +61,7 @@ fn turns() -> impl Strategy<Value = Vec<(u64, Turn)>> {
         2 => Just(Turn::Refresh),
         1 => Just(Turn::Disturb),
         1 => (1u64..100_000).prop_map(Turn::SetBack),
+        1 => (1u64..10_000).prop_map(Turn::Suspend),
         1 => any::<usize>().prop_map(Turn::Leave),
         1 => Just(Turn::Join),
         2 => any::<usize>().prop_map(Turn::Change),
@@ -324,10 +327,14 @@ impl World {
             Turn::Refresh => self.feed(Event::Refresh),
             Turn::Disturb => self.feed(Event::Disturbed),
             Turn::SetBack(by) => {
-                // What passed since the last step cannot be told from a smaller change, so that is nothing here.
-                self.feed(Event::Timer);
+                // The driver has a second clock.
+                self.machine.expect(self.now - self.behind);
                 self.behind += Duration::from_secs(by);
-                self.feed(Event::Timer);
+                self.feed(Event::Jumped);
+            }
+            Turn::Suspend(by) => {
+                self.now += Duration::from_secs(by);
+                self.feed(Event::Jumped);
             }
             Turn::Leave(place) => {
                 if let Some(index) = self.wanted(place) {

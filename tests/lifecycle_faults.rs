@@ -3,8 +3,9 @@
 use apim_agent::{
     clock,
     lifecycle::{
+        budget::{AGENT, CREDENTIAL, Limits},
         machine::{Action, Event, Fault, Machine, Phase, Spec},
-        schedule::Term,
+        schedule::{self, Term},
     },
 };
 use std::{
@@ -402,4 +403,80 @@ fn a_void_value_is_dropped_and_the_next_one_is_asked_for_after_the_floor() {
     assert!(again >= at(61) && again <= at(62), "{again:?}");
     assert_eq!(machine.step(Event::Timer, again), [Action::Issue(0)]);
     assert!(machine.slots()[0].current().is_some(), "what is published stays");
+}
+
+/// Whatever the failures look like and whoever asks for a renewal without a pause, what they ask of the services stays
+/// within the budget; and the release does not care for it.
+#[test]
+fn failures_stay_within_the_budget_and_releases_are_never_held() {
+    const REQUESTS: u32 = 4;
+    let mut machine = machine(0);
+    let (mut made, mut held) = (0, 0);
+    for second in 0..3600 {
+        let now = at(second);
+        let mut queue = VecDeque::from([Event::Refresh]);
+        while let Some(event) = queue.pop_front() {
+            for action in machine.step(event, now) {
+                let Action::Issue(index) = action else { panic!("{action:?}") };
+                made += REQUESTS;
+                machine.spend(index, REQUESTS, now);
+                queue.push_back(Event::Failed(index, LATER));
+            }
+        }
+        if let Some(until) = machine.held_until(0) {
+            held += 1;
+            assert!(until > now && machine.wakes_at() == Some(until), "it sleeps until then");
+        }
+    }
+    let Limits { burst, every, .. } = CREDENTIAL;
+    let most = burst + u32::try_from(3600 / every.as_secs()).expect("few") + REQUESTS;
+    assert!((most / 2..=most).contains(&made), "{made} of at most {most}");
+    assert!(held > 3000, "and it says so: {held}");
+    let stopped = machine.step(Event::Stop, at(3600));
+    assert!(stopped.contains(&Action::Release(0)), "{stopped:?}");
+}
+
+/// Many credentials at once: each within its own budget, and all of them within the agent's.
+#[test]
+fn all_credentials_together_have_a_budget_too() {
+    let spec = Spec { grace: Duration::ZERO, retires: false, required: true };
+    let mut machine = Machine::new([spec; 40], Duration::from_secs(8), 1);
+    let mut made = 0;
+    for second in 0..600 {
+        let now = at(second);
+        let mut queue = VecDeque::from([Event::Refresh]);
+        while let Some(event) = queue.pop_front() {
+            for action in machine.step(event, now) {
+                let Action::Issue(index) = action else { panic!("{action:?}") };
+                made += 1;
+                machine.spend(index, 1, now);
+                queue.push_back(Event::Failed(index, LATER));
+            }
+        }
+    }
+    // Calls that are under way already are carried through: at most one for each credential.
+    assert!(made <= AGENT.burst + 600 + 40, "{made}");
+    machine.spend(0, 1000, at(600));
+    let [own, all] = [CREDENTIAL, AGENT].map(|limits| limits.every * (limits.credit + 1));
+    let longest = own.max(all);
+    assert!(machine.held_until(0).is_some_and(|until| until <= at(600) + longest), "a debt ends");
+}
+
+/// What a renewal costs that succeeds follows from the lives, and is never held back.
+#[test]
+fn a_new_value_fills_the_budget_of_its_credential() {
+    let mut machine = published(0, 60);
+    let issue = [Action::Issue(0)];
+    assert_eq!(machine.step(Event::Timer, at(30)), issue);
+    machine.spend(0, CREDENTIAL.burst, at(30));
+    machine.step(Event::Failed(0, LATER), at(30));
+    assert!(machine.held_until(0).is_some(), "{machine:?}");
+    let free = at(30) + CREDENTIAL.every;
+    assert_eq!(machine.step(Event::Timer, free), issue);
+    for event in [Event::Issued(0, term(free, 60)), Event::Probed(0), Event::Published, Event::Refresh] {
+        machine.step(event, free);
+    }
+    assert_eq!(machine.held_until(0), None);
+    machine.step(Event::Retired(0), free);
+    assert_eq!(machine.step(Event::Timer, free + schedule::FLOOR), issue, "no budget is asked");
 }

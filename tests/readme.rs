@@ -1,4 +1,4 @@
-//! The README says what is so: its tables are the code's, its configurations load, its paths exist, its sample is what
+//! The README and docs/ say what is so: its tables are the code's, its configurations load, its paths exist, its sample is what
 //! the program prints, and its role is enough.
 #![allow(clippy::unwrap_used)] // A test says by failing what it missed.
 
@@ -26,9 +26,25 @@ fn readme() -> String {
     fs::read_to_string(root().join("README.md")).unwrap()
 }
 
+/// All pages that people read, by their path.
+fn pages() -> Vec<(String, String)> {
+    let mut paths =
+        vec!["README.md".to_owned(), "gitpod/README.md".to_owned(), "gitpod/policies/README.md".to_owned()];
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let docs = docs.map(|name| format!("docs/{}", name.to_str().unwrap()));
+    paths.extend(docs.filter(|path| Path::new(path).extension().is_some_and(|kind| kind == "md")));
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), fs::read_to_string(root().join(path)).unwrap())).collect()
+}
+
+/// All of them in one text.
+fn all() -> String {
+    pages().into_iter().map(|(_, text)| text + "\n").collect()
+}
+
 /// The rows of the first table after `mark`, without head and rule; each cell trimmed.
 fn table(readme: &str, mark: &str) -> Vec<Vec<String>> {
-    let (_, after) = readme.split_once(mark).unwrap_or_else(|| panic!("README.md lacks the mark {mark:?}"));
+    let (_, after) = readme.split_once(mark).unwrap_or_else(|| panic!("no page has the mark {mark:?}"));
     let rows =
         after.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
     let cells = |row: &str| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
@@ -61,7 +77,7 @@ fn load(toml: &str) -> Result<Config, Error> {
 
 #[test]
 fn the_table_of_settings_is_the_codes() {
-    let rows = table(&readme(), "<!-- settings:");
+    let rows = table(&all(), "<!-- settings:");
     let named = |name: &str, path: &str, aliases: &[&str]| {
         let variables =
             std::iter::once(keys::variable(path)).chain(aliases.iter().map(|&alias| alias.to_owned()));
@@ -106,7 +122,7 @@ fn the_defaults_are_those_that_one_gets() {
         ("credentials.NAME.kind", credential.target.kind().to_string()),
         ("credentials.NAME.lifetime", duration::show(credential.lifetime)),
     ];
-    let rows = table(&readme(), "<!-- settings:");
+    let rows = table(&all(), "<!-- settings:");
     for (key, default) in defaults {
         let row = rows.iter().find(|row| code(&row[0]) == [key]).unwrap();
         assert_eq!(code(&row[2]).first().copied(), Some(default.as_str()), "default of {key}");
@@ -121,7 +137,7 @@ fn the_defaults_are_those_that_one_gets() {
 
 #[test]
 fn the_table_of_sources_is_the_codes_and_in_the_order_of_auto() {
-    let rows = table(&readme(), "<!-- sources:");
+    let rows = table(&all(), "<!-- sources:");
     let shown: Vec<_> = rows.iter().map(|row| code(&row[0])[0].to_owned()).collect();
     let names: Vec<_> = Source::ALL.iter().map(|(name, _)| *name).filter(|name| *name != "auto").collect();
     assert_eq!(shown, names);
@@ -170,6 +186,7 @@ fn the_exit_codes_are_the_codes() {
 #[test]
 fn the_commands_and_flags_are_those_of_the_command_line() {
     let readme = readme();
+    let all = all();
     let command = args::command();
     let names: Vec<_> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let shown: Vec<_> = table(&readme, "## Commands").iter().map(|row| code(&row[0])[0].to_owned()).collect();
@@ -179,7 +196,7 @@ fn the_commands_and_flags_are_those_of_the_command_line() {
     let flags = emulator.get_arguments().filter_map(|argument| argument.get_long());
     let wanted: BTreeSet<_> =
         flags.filter(|flag| !["ready-file", "help"].contains(flag)).map(|flag| format!("--{flag}")).collect();
-    let rows = table(&readme, "<!-- emulator flags:");
+    let rows = table(&all, "<!-- emulator flags:");
     let shown: BTreeSet<_> = rows
         .iter()
         .flat_map(|row| [code(&row[0]), code(&row[2])].concat())
@@ -189,7 +206,7 @@ fn the_commands_and_flags_are_those_of_the_command_line() {
     assert_eq!(shown, wanted);
 
     // Every line that calls us parses.
-    let lines = blocks(&readme, "sh").join("\n");
+    let lines = blocks(&all, "sh").join("\n");
     let calls = lines.lines().filter_map(|line| line.trim().strip_prefix("apim-agent "));
     let mut count = 0;
     for call in calls {
@@ -203,7 +220,7 @@ fn the_commands_and_flags_are_those_of_the_command_line() {
 
 #[test]
 fn each_configuration_loads() {
-    let text = readme() + &fs::read_to_string(root().join("gitpod/README.md")).unwrap();
+    let text = all();
     let mut blocks = blocks(&text, "toml").into_iter().map(str::to_owned).collect::<Vec<_>>();
     assert!(blocks.len() >= 2);
     for example in ["gitpod/apim-agent.toml", "gitpod/everything.toml"] {
@@ -215,30 +232,66 @@ fn each_configuration_loads() {
     }
 }
 
+/// The names by which a page's headings are linked to, as GitHub makes them.
+fn anchors(prose: &str) -> BTreeSet<String> {
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    let kept = |letter: &char| letter.is_alphanumeric() || "-_ ".contains(*letter);
+    headings
+        .map(|line| line.trim_matches(['#', ' ']).to_lowercase())
+        .map(|line| line.chars().filter(kept).collect::<String>().replace(' ', "-"))
+        .collect()
+}
+
+fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect()
+}
+
 #[test]
 fn each_link_and_path_leads_somewhere() {
-    for (file, folder) in [("README.md", ""), ("gitpod/README.md", "gitpod")] {
-        let text = fs::read_to_string(root().join(file)).unwrap();
-        let prose: String = text.split("```").step_by(2).collect();
-        let anchors: BTreeSet<String> = prose
-            .lines()
-            .filter(|line| line.starts_with('#'))
-            .map(|line| line.trim_matches(['#', ' ']).to_lowercase().replace(' ', "-"))
-            .collect();
+    for (file, text) in pages() {
+        let folder = root().join(&file).parent().unwrap().to_owned();
+        let prose = prose(&text);
         let links = prose.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
         for link in links.filter(|link| !link.contains("://")) {
-            match link.strip_prefix('#') {
-                Some(anchor) => assert!(anchors.contains(anchor), "{file}: no heading for {link}"),
-                None => assert!(root().join(folder).join(link).exists(), "{file}: {link} leads nowhere"),
+            let (path, anchor) =
+                link.split_once('#').map_or((link, None), |(path, anchor)| (path, Some(anchor)));
+            let target = if path.is_empty() { root().join(&file) } else { folder.join(path) };
+            assert!(target.exists(), "{file}: {link} leads nowhere");
+            if let Some(anchor) = anchor {
+                let there = self::prose(&fs::read_to_string(&target).unwrap());
+                assert!(anchors(&there).contains(anchor), "{file}: no heading for {link}");
             }
         }
-        let ours = ["src/", "tests/", "scripts/", "gitpod/", ".ci/"];
+        let ours = ["src/", "tests/", "scripts/", "gitpod/", "docs/", ".ci/"];
         for path in code(&prose).into_iter().filter(|word| ours.iter().any(|start| word.starts_with(start))) {
             assert!(root().join(path).exists(), "{file}: {path} does not exist");
         }
     }
     // Messages of ours send people there.
-    assert!(readme().contains("\n## Rights in Azure\n"));
+    let azure = fs::read_to_string(root().join("docs/azure.md")).unwrap();
+    for heading in ["Rights in Azure", "Cleaning up after dead workspaces"] {
+        assert!(azure.contains(&format!("\n## {heading}\n")), "{heading}");
+    }
+}
+
+#[test]
+fn each_page_is_reached_from_the_front_page() {
+    let (mut known, mut queue) = (BTreeSet::new(), vec![root().join("README.md")]);
+    while let Some(page) = queue.pop() {
+        if !known.insert(page.canonicalize().unwrap()) {
+            continue;
+        }
+        let text = prose(&fs::read_to_string(&page).unwrap());
+        let links = text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
+        queue.extend(
+            links
+                .filter(|link| Path::new(link).extension().is_some_and(|kind| kind == "md"))
+                .map(|link| page.parent().unwrap().join(link)),
+        );
+    }
+    for (page, _) in pages() {
+        assert!(known.contains(&root().join(&page).canonicalize().unwrap()), "nothing leads to {page}");
+    }
 }
 
 /// What changes from run to run becomes `#`: numbers, ids, ports, times, and the two paths.
@@ -264,11 +317,11 @@ fn shape(line: &str) -> String {
     line.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// The sample in the README against the real thing, with exactly the rights that the README's role gives.
+/// The sample in the README against the real thing, with exactly the rights that the role of docs/azure.md gives.
 #[test]
 fn the_sample_is_what_one_sees_and_the_role_is_enough() {
     let readme = readme();
-    let role: serde_json::Value = serde_json::from_str(blocks(&readme, "json")[0]).unwrap();
+    let role: serde_json::Value = serde_json::from_str(blocks(&all(), "json")[0]).unwrap();
     let actions: Vec<_> = role["Actions"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
     assert_eq!(actions.len(), 3);
 

@@ -4,7 +4,7 @@ use apim_agent::{
     error::Error,
     lease::{Part, Value},
     secret::Secret,
-    sink::{Item, Set, Sink, publisher::EnvFile, runtime_dir::RuntimeDir},
+    sink::{Item, Missing, Set, Sink, publisher::EnvFile, runtime_dir::RuntimeDir},
 };
 use std::{
     fs::{self, File, Permissions},
@@ -137,7 +137,12 @@ fn a_file_that_the_set_no_longer_names_is_wiped() {
     assert_eq!(old, "", "an open descriptor shows nothing either");
 
     publish(&mut place.sink, 3, &pair("C", "K")).expect("published");
-    let none = Set { generation: 4, expires_at: None, items: Vec::new(), missing: vec!["PARTNER"] };
+    let none = Set {
+        generation: 4,
+        expires_at: None,
+        items: Vec::new(),
+        missing: vec![Missing { env: "PARTNER", why: None }],
+    };
     place.sink.publish(&none).expect("published");
     assert_eq!(place.names(), ["env"]);
     place.sink.check().expect("untouched");

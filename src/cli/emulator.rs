@@ -9,7 +9,6 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-use tokio::sync::oneshot;
 
 /// Starts the emulator, writes the ready file, says where everything is, and serves until a signal that ends it. The
 /// emulator's files and the ready file are gone when it returns.
@@ -33,15 +32,9 @@ pub(super) async fn start(options: Options, ready_file: Option<&Path>) -> Result
         clear(path)?;
         try_to_write(path)?;
     }
-    // Not a thread of the event loop's, which would stay and do work of the agent's after that has been confined.
-    let (done, started) = oneshot::channel();
-    let failed = |why: String| Error::new(Class::Internal, "the emulator's start failed").why(why);
-    std::thread::Builder::new()
-        .name("emulator-start".to_owned())
-        // Nobody may be waiting any more; dropped, the emulator ends.
-        .spawn(move || drop(done.send(Emulator::start(options))))
-        .map_err(|error| failed(error.to_string()))?;
-    started.await.map_err(|_| failed("its thread ended".to_owned()))?
+    let started = tokio::task::spawn_blocking(|| Emulator::start(options)).await;
+    started
+        .map_err(|error| Error::new(Class::Internal, "the emulator's start failed").why(error.to_string()))?
 }
 
 /// One line a service.

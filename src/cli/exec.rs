@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::ID_TOKEN_VARIABLE,
+    config::{ID_TOKEN_VARIABLE, duration},
     error::{Class, Error, Result},
     identity::prebuild,
     lifecycle::driver::{self, Values},
@@ -28,6 +28,7 @@ use std::{
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     process::{Command, ExitCode, ExitStatus},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     process::Child,
@@ -48,7 +49,8 @@ pub(super) fn exec(
     let mut child = Command::new(program);
     child.args(arguments);
     if let Some(agent) = running(global, ambient)? {
-        let published = block_on(agent.values(true))?;
+        has_effect(global)?;
+        let published = block_on(in_time(command.timeout, agent.values(true)))?;
         // Of another name for it only the configuration knows, and that may be one for the agent alone.
         child.env_remove(ID_TOKEN_VARIABLE);
         give(&mut child, &published.values);
@@ -56,7 +58,19 @@ pub(super) fn exec(
         outlet::flush();
         return Ok(exit(not_started(program, &before.spawn(|| child.exec()))));
     }
-    whole_life(child, program, global, ambient, before)
+    whole_life(child, command.timeout, program, global, ambient, before)
+}
+
+/// What is published is the running agent's affair: a setting given here would be passed over in silence.
+fn has_effect(global: &Global) -> Result<()> {
+    let finds_the_agent = |key: &str| matches!(key, "workspace" | "runtime_dir");
+    let mut keys = global.set.iter().filter_map(|text| text.split_once('=')).map(|(key, _)| key.trim());
+    match keys.find(|key| !finds_the_agent(key)) {
+        None => Ok(()),
+        Some(key) => Err(Error::new(Class::Usage, format!("--set {key} has no effect here"))
+            .why("an agent runs for this workspace, and the command gets what that has published")
+            .fix("leave it out, or name another workspace for a life of its own: --workspace NAME")),
+    }
 }
 
 /// No agent runs: fetch, run, wipe and revoke for this one command.
@@ -67,6 +81,7 @@ pub(super) fn exec(
 /// a shell or a debugger survives, and a daemon takes SIGUSR1 as an order.
 fn whole_life(
     mut child: Command,
+    timeout: Option<Duration>,
     program: &OsStr,
     global: &Global,
     ambient: &Ambient,
@@ -93,7 +108,7 @@ fn whole_life(
         let lived = agent
             .live(None, async |commands| {
                 let values = tokio::select! {
-                    values = all_values(&commands) => match values? {
+                    values = in_time(timeout, async { all_values(&commands).await.transpose() }) => match values.transpose()? {
                         Ok(values) => values,
                         Err(error) => {
                             refused = Some(error);
@@ -142,6 +157,17 @@ fn whole_life(
             (Ok(_), Some(code)) => Ok(exit(code)),
             (Ok(code), None) => Ok(code),
         }
+    })
+}
+
+/// What `work` gives, or that it took too long.
+async fn in_time<T>(timeout: Option<Duration>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let Some(timeout) = timeout else { return work.await };
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+        let what = format!("the credentials were not there within {}", duration::show(timeout));
+        Err(Error::new(Class::TryAgain, what)
+            .why("the command was not started: --timeout says how long to wait")
+            .fix("see what is missing with apim-agent status, or give it longer"))
     })
 }
 

@@ -3,19 +3,26 @@
 mod allow;
 pub mod ambient;
 pub mod args;
-mod confine;
+mod completions;
 mod directory;
 pub mod emulator;
 pub mod emulator_args;
 mod env;
 mod exec;
 mod guard;
+mod hook;
+mod man;
 mod outlet;
+mod print;
 mod reap;
 mod release;
+mod report;
 mod run;
+mod schema;
 mod signals;
+mod start;
 mod status;
+mod stop;
 mod timeline;
 
 use crate::{
@@ -34,7 +41,13 @@ pub fn main() -> ExitCode {
     if let Some(post) = Post::read(std::env::args_os()) {
         return guard::main(&post);
     }
-    let args = match args::parse(std::env::args_os()) {
+    let (detached, line) = start::read(std::env::args_os());
+    if detached && let Err(error) = start::detach() {
+        tell(&error);
+        outlet::flush();
+        return error.exit_code().into();
+    }
+    let args = match args::parse(line) {
         Ok(args) => args,
         Err(error) => {
             // Nobody may be reading; the exit code tells all the same.
@@ -43,19 +56,19 @@ pub fn main() -> ExitCode {
         }
     };
     log_to_stderr(args.global.log);
-    let code = dispatch(&args).unwrap_or_else(|error| {
+    let done = dispatch(&args);
+    let code = done.as_ref().map_or_else(Error::exit_code, |_| 0);
+    let done = done.unwrap_or_else(|error| {
         tell(&error);
         error.exit_code().into()
     });
     outlet::flush();
-    code
+    report::finish(code);
+    done
 }
 
 fn dispatch(args: &Args) -> Result<ExitCode> {
     let before = sys::harden()?;
-    if !matches!(args.command, Command::Exec(_)) {
-        sys::no_new_privileges()?;
-    }
     outlet::start().map_err(|error| {
         Error::new(Class::Internal, "cannot start the threads that print").why(error.to_string())
     })?;
@@ -63,8 +76,12 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
     let global = &args.global;
     match &args.command {
         Command::Run(command) => run::run(command, global, &ambient),
+        Command::Start(command) if report::is_kept() => run::run(&command.run, global, &ambient),
+        Command::Start(command) => start::start(command, global, &ambient),
+        Command::Stop(command) => stop::stop(*command, global, &ambient),
         Command::Exec(command) => exec::exec(command, global, &ambient, before),
-        Command::Env(command) => env::env(*command, global, &ambient),
+        Command::Env(command) => env::env(command, global, &ambient),
+        Command::Hook(command) => hook::hook(*command, global, &ambient),
         Command::Status(command) => status::status(*command, global, &ambient),
         Command::Refresh => status::refresh(global, &ambient),
         Command::Release => release::release(global, &ambient),
@@ -75,6 +92,9 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
             emulator::run(run::emulator_options(&command.options), command.ready_file.clone())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Completions(command) => completions::completions(*command),
+        Command::Man(command) => man::man(command),
+        Command::Schema => schema::schema(),
     }
 }
 
@@ -108,10 +128,12 @@ fn log_to_stderr(log: Log) {
 /// Runs to the end of `work`, on this thread, and to nothing else's end: a look-up of a name blocks a thread of its own
 /// that cannot be called off, and nobody waits for it any more.
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::new(Class::Internal, "cannot start the event loop").why(error.to_string()))?;
+    let failed = |error: std::io::Error| {
+        Error::new(Class::Internal, "cannot start the event loop").why(error.to_string())
+    };
+    // The runtime takes six descriptors, and panics where those of its signals are lacking. These eight are closed at once.
+    (0..4).map(|_| std::io::pipe()).collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let done = runtime.block_on(work);
     runtime.shutdown_background();
     done

@@ -2,6 +2,7 @@
 //!
 //! What is pushed is written by a thread of its own. While nobody reads, a bounded queue takes it, and then drops it.
 
+use super::report::{self, Frame};
 use std::{
     collections::VecDeque,
     io::{self, Write},
@@ -15,12 +16,14 @@ const ROOM: usize = 256 * 1024;
 /// How long the end waits for a reader that has stalled; one that reads needs a moment.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-static STDOUT: Outlet = Outlet::new(|text| io::stdout().lock().write_all(text));
-static STDERR: Outlet = Outlet::new(|text| io::stderr().lock().write_all(text));
+static STDOUT: Outlet = Outlet::new(|text| io::stdout().lock().write_all(text), Some(Frame::Out));
+static STDERR: Outlet = Outlet::new(|text| io::stderr().lock().write_all(text), Some(Frame::Err));
 
 /// A queue in front of a stream.
 pub(super) struct Outlet {
     write: fn(&[u8]) -> io::Result<()>,
+    /// Where a detached agent's words go, whose stream leads nowhere.
+    report: Option<fn(Vec<u8>) -> Frame>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -59,9 +62,9 @@ pub(super) fn flush() {
 }
 
 impl Outlet {
-    const fn new(write: fn(&[u8]) -> io::Result<()>) -> Self {
+    const fn new(write: fn(&[u8]) -> io::Result<()>, report: Option<fn(Vec<u8>) -> Frame>) -> Self {
         let state = State { queue: VecDeque::new(), length: 0, lost: 0, writing: false, started: false };
-        Self { write, state: Mutex::new(state), changed: Condvar::new() }
+        Self { write, report, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     fn start(&'static self, name: &str) -> io::Result<()> {
@@ -72,6 +75,9 @@ impl Outlet {
 
     /// Puts whole lines into the queue, or drops them when it is full. Never waits for the reader.
     pub(super) fn push(&self, text: &[u8]) {
+        if let Some(frame) = self.report {
+            report::add(|| frame(text.to_vec()));
+        }
         let mut state = self.state();
         if state.length + text.len() > ROOM {
             state.lost += 1;
@@ -157,10 +163,13 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_dropped_and_told_of() {
-        static OUTLET: Outlet = Outlet::new(|text| {
-            WRITTEN.lock().unwrap().extend_from_slice(text);
-            Ok(())
-        });
+        static OUTLET: Outlet = Outlet::new(
+            |text| {
+                WRITTEN.lock().unwrap().extend_from_slice(text);
+                Ok(())
+            },
+            None,
+        );
         OUTLET.push(&vec![b'x'; ROOM]);
         OUTLET.push(b"lost\n");
         OUTLET.push(b"lost\n");
@@ -176,10 +185,13 @@ mod tests {
     #[test]
     fn a_reader_that_stalls_stops_nobody() {
         static STALLED: Mutex<()> = Mutex::new(());
-        static OUTLET: Outlet = Outlet::new(|_| {
-            drop(STALLED.lock());
-            Ok(())
-        });
+        static OUTLET: Outlet = Outlet::new(
+            |_| {
+                drop(STALLED.lock());
+                Ok(())
+            },
+            None,
+        );
         let stalled = STALLED.lock().unwrap();
         OUTLET.start("test").unwrap();
         OUTLET.push(&vec![b'x'; ROOM]);

@@ -3,12 +3,11 @@
 use super::{
     ambient::Ambient,
     args::{self, Global},
-    block_on,
-    confine::{Needs, confine, folder_of},
-    directory,
+    block_on, directory,
     emulator::{ReadyFile, start},
     emulator_args::EmulatorOptions,
     outlet,
+    report::{self, Frame},
     signals::Signals,
     tell,
     timeline::{Detail, Timeline},
@@ -20,8 +19,9 @@ use crate::{
     error::{Class, Error, Result},
     identity::prebuild,
     lifecycle::driver::{Command, Outcome},
-    run::{Agent, Beyond, Reload},
-    sink::{runtime_dir::RuntimeDir, swap::swap_in_use},
+    run::{Agent, Beyond, Reload, bound},
+    sink::swap::swap_in_use,
+    sys::confine::Reach,
 };
 use std::{
     path::{Path, PathBuf},
@@ -45,8 +45,7 @@ pub(super) fn run(command: &args::Run, global: &Global, ambient: &Ambient) -> Re
                 load: Box::new(|| ambient.load(global)),
             };
             let config = ambient.load(global)?;
-            let scene = Scene { needs: Needs::default(), beyond: Beyond::Written, ready: None };
-            Box::pin(foreground(&config, ambient, signals, started, reload, scene)).await
+            Box::pin(foreground(&config, ambient, signals, started, reload, Beyond::Written, None)).await
         }
     })
 }
@@ -67,10 +66,7 @@ async fn on_emulator(
     let config = load()?;
     let reload = Reload { file: ambient.file_with(global), allowed: None, load: Box::new(load) };
     let ready = command.ready_file.clone().map(|path| (path, emulator.ready().clone()));
-    let written = [emulator.ready().ca_file.as_path()].into_iter().chain(command.ready_file.as_deref());
-    let needs = Needs { write: written.map(folder_of).collect(), ..Needs::default() };
-    let scene = Scene { needs, beyond: Beyond::Nothing, ready };
-    let lived = foreground(&config, ambient, signals, started, reload, scene);
+    let lived = foreground(&config, ambient, signals, started, reload, Beyond::Nothing, ready);
     let code = Box::pin(lived).await;
     emulator.stop();
     code
@@ -147,16 +143,6 @@ fn settings(ready: &Ready, flags: &EmulatorOptions, credentials: bool) -> Vec<En
     settings.into_iter().map(|(key, text)| Entry::flag("--emulator", key, text)).collect()
 }
 
-/// What differs between Azure and the emulator.
-struct Scene {
-    /// Files that are touched besides the agent's own.
-    needs: Needs,
-    /// What is revoked after an agent that was killed.
-    beyond: Beyond,
-    /// The ready file, and what goes into it.
-    ready: Option<(PathBuf, Ready)>,
-}
-
 /// Lives until a signal or an order to stop; a second signal ends the wait for revocations. Once everything that is
 /// required is published, the ready file says where.
 async fn foreground(
@@ -165,23 +151,29 @@ async fn foreground(
     mut signals: Signals,
     started: SystemTime,
     reload: Reload<'_>,
-    scene: Scene,
+    beyond: Beyond,
+    ready: Option<(PathBuf, Ready)>,
 ) -> Result<ExitCode> {
-    let Scene { needs, beyond, ready } = scene;
-    let directory = directory::take(config, ambient, &mut signals).await?;
-    // Before any other thread does work of the agent's: what they start inherits it, those that run already do not.
-    let fence = confine(config, needed(needs, ambient, &reload, &directory));
-    let load = reload.load;
-    let load = Box::new(move || load().and_then(|config| fence.admits(&config).map(|()| config)));
-    let reload = Reload { load, ..reload };
     prebuild::check(ambient.lookup()).await?;
+    let directory = directory::take(config, ambient, &mut signals).await?;
+    if report::is_kept() {
+        report::serve(&directory)?;
+    }
     let leftovers = directory.leftovers().to_vec();
+    // Before the guard is posted and before any other thread works for the agent.
+    let bounds = bound(
+        config,
+        directory.path(),
+        ambient.lookup(),
+        surroundings(config, ambient, &reload, beyond, ready.as_ref().map(|(path, _)| path)),
+    )?;
     let agent = Agent::assemble(config, ambient.lookup(), directory, beyond, |about| {
         let detail = Detail::Full { ca_file: config.ca_file.clone() };
         let timeline = Timeline::new(about.clone(), detail, started);
         timeline.begin(&leftovers, swap_in_use().as_deref());
         Arc::new(timeline)
-    })?;
+    })?
+    .within(bounds);
     let env_file = PathBuf::from(&agent.about().env_file);
     let mut announced = Ok(None);
     let outcome = agent.live(Some(reload), async |commands| {
@@ -212,18 +204,32 @@ async fn foreground(
     }
 }
 
-/// What the agent touches besides what its configuration names.
-fn needed(mut needs: Needs, ambient: &Ambient, reload: &Reload<'_>, directory: &RuntimeDir) -> Needs {
+/// The files that the agent needs besides those of its configuration.
+fn surroundings(
+    config: &Config,
+    ambient: &Ambient,
+    reload: &Reload<'_>,
+    beyond: Beyond,
+    ready_file: Option<&PathBuf>,
+) -> Reach {
+    let folder =
+        |path: &Path| path.parent().filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_owned);
     let places = ambient.places();
-    let told = reload.file.iter().chain(&places.policies).map(|file| folder_of(file));
-    needs.read.extend(told.chain(reload.allowed.clone()));
-    // The roots that OpenSSL's variables name beside the system's.
-    let roots = |name: &str| (ambient.lookup())(name).map(PathBuf::from);
-    needs.read.extend(roots("SSL_CERT_FILE").map(|file| folder_of(&file)));
-    needs.read.extend(roots("SSL_CERT_DIR"));
-    let folders = std::iter::once(directory).chain(directory.inherited());
-    needs.write.extend(folders.map(|folder| folder_of(folder.path())));
-    needs
+    // The records may come into being later, in a folder that is there already.
+    let records = places.store.as_ref().map(Store::folder);
+    let records =
+        records.and_then(|path| path.ancestors().take(4).find(|path| path.exists()).map(Path::to_owned));
+    let policies = places.policies.iter().filter_map(|path| folder(path));
+    let configuration = reload.file.as_deref().and_then(folder);
+    // An emulator of its own keeps files of tokens fresh, beside its CA's certificate.
+    let emulated = config.ca_file.clone().filter(|_| beyond == Beyond::Nothing);
+    let ready_file = ready_file.map(|path| ambient.folder().join(path));
+    Reach {
+        read: policies.chain(records).chain(configuration).chain([ambient.folder().to_owned()]).collect(),
+        run: std::env::current_exe().into_iter().collect(),
+        write: emulated.iter().chain(&ready_file).filter_map(|path| folder(path)).collect(),
+        tidy: Vec::new(),
+    }
 }
 
 /// Waits until every required credential is published, and writes the ready file then.
@@ -232,15 +238,22 @@ async fn announce(
     ready: Option<(PathBuf, Ready)>,
     env_file: PathBuf,
 ) -> Result<Option<ReadyFile>> {
-    let Some((path, ready)) = ready else { return Ok(None) };
+    if ready.is_none() && !report::is_kept() {
+        return Ok(None);
+    }
     let (reply, published) = oneshot::channel();
     if commands.send(Command::Ready(reply)).await.is_err() || published.await.is_err() {
         // It ended before that; its own error says why.
         return Ok(None);
     }
+    let Some((path, ready)) = ready else {
+        report::add(|| Frame::Ready);
+        return Ok(None);
+    };
     let ready = Ready { env_file: Some(env_file), pid: Some(std::process::id()), ..ready };
     let written = ReadyFile::write(path.clone(), &ready)?;
     outlet::stdout().push(format!("{:<10} {}\n", "ready", path.display()).as_bytes());
+    report::add(|| Frame::Ready);
     Ok(Some(written))
 }
 

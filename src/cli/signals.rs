@@ -21,17 +21,22 @@ const ENDING: [Signal; 9] = [
 ];
 
 /// SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGXCPU and SIGPWR; caught from the moment this exists.
+///
+/// SIGXFSZ is caught as well and ends nothing: a write beyond the limit of file sizes is then an error (EFBIG) that is told
+/// like any other. A handler stays behind for the life of the process, and `execve` takes it back for its children.
 pub(super) struct Signals(Vec<(Signal, tokio::signal::unix::Signal)>);
 
 impl Signals {
     /// Starts to catch them. Needs a tokio runtime around it.
     pub(super) fn catch() -> Result<Self> {
-        let caught = ENDING.map(|which| Ok((which, signal(SignalKind::from_raw(which as i32))?)));
-        caught
-            .into_iter()
-            .collect::<std::io::Result<_>>()
-            .map(Self)
-            .map_err(|error| Error::new(Class::Internal, "signals cannot be caught").why(error.to_string()))
+        let catch = |which: Signal| signal(SignalKind::from_raw(which as i32));
+        let failed = |error: std::io::Error| {
+            Error::new(Class::Internal, "signals cannot be caught").why(error.to_string())
+        };
+        // The handler is what counts: nobody waits for this one.
+        catch(Signal::SIGXFSZ).map(drop).map_err(failed)?;
+        let caught = ENDING.map(|which| Ok((which, catch(which)?)));
+        caught.into_iter().collect::<std::io::Result<_>>().map(Self).map_err(failed)
     }
 
     /// Waits for the next one.

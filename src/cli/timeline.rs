@@ -161,7 +161,12 @@ impl Timeline {
         );
         if ready {
             let credentials = view.credentials().map(|(index, about)| (about, view.variables(index)));
-            self.say(&usage::lines(&self.about.env_file, credentials, ca_file.as_deref()));
+            self.say(&usage::lines(
+                &self.about.env_file,
+                credentials,
+                ca_file.as_deref(),
+                super::report::is_kept(),
+            ));
         }
     }
 

@@ -10,6 +10,7 @@
 //! | `tls.rs` | who is trusted, and who we are |
 //! | `deadline.rs` | one deadline for all the steps of a request |
 //! | `failure.rs` | what went wrong, in words |
+//! | `meter.rs` | counts the requests of a piece of work |
 //! | `answer.rs` | reading a service's answer with suspicion: `Retry-After`, texts, what a body looks like |
 //! | `transport.rs` | the same client for the Azure SDK |
 //!
@@ -21,6 +22,7 @@ pub mod answer;
 mod connect;
 mod deadline;
 mod failure;
+mod meter;
 mod origin;
 mod pool;
 mod proxy;
@@ -36,6 +38,7 @@ use deadline::Deadline;
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
+pub use meter::Meter;
 use origin::Origin;
 use pool::{Pool, Sender};
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -101,6 +104,7 @@ impl Client {
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
         let deadline = Deadline::after(self.0.timeout);
         let origin = Origin::of(request.uri())?;
+        Meter::count();
         let mut request = prepared(request, &origin);
         while let Some(mut sender) = self.kept(&origin, deadline).await? {
             match deadline.run(&origin, "waiting for the answer", sender.try_send_request(request)).await? {
@@ -132,12 +136,6 @@ impl Client {
                 Err(error) => tracing::debug!("no connection in advance: {error}"),
             }
         });
-    }
-
-    /// Closes the connections that no request is using: their buffers hold the last request and answer, tokens and keys
-    /// among them, for as long as they are kept. Not those of a client made [with a certificate](Self::with_certificate).
-    pub fn close_idle(&self) {
-        self.0.pool.clear();
     }
 
     /// A connection to `origin` that was kept or is on its way, ready for a request.

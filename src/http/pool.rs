@@ -1,6 +1,7 @@
 //! Connections kept after a request, and connections on their way.
 
 use super::origin::Origin;
+use crate::clock;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
@@ -9,7 +10,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
 /// Our end of a connection.
 pub(super) type Sender = SendRequest<Full<Bytes>>;
@@ -36,7 +37,9 @@ impl Found {
 
 struct Entry {
     found: Found,
-    since: Instant,
+    /// By [`clock::since_boot`], so that what lay through a suspend is stale: whoever is at the other end, or in between, has
+    /// forgotten it.
+    since: Duration,
 }
 
 /// All connections that no request is using.
@@ -47,9 +50,10 @@ impl Pool {
     /// Takes a connection out, the most recent first, and with it the duty to put it back. Forgets the stale ones of
     /// all origins, since there is no timer that would.
     pub(super) fn take(&self, origin: &Origin) -> Option<Found> {
+        let now = clock::since_boot();
         let mut entries = self.lock();
         entries.retain(|_, list| {
-            list.retain(Entry::is_fresh);
+            list.retain(|entry| entry.is_fresh(now));
             !list.is_empty()
         });
         entries.get_mut(origin)?.pop().map(|entry| entry.found)
@@ -65,24 +69,20 @@ impl Pool {
 
     /// Announces a connection; `None` if there is one to be had already.
     pub(super) fn expect(&self, origin: &Origin) -> Option<oneshot::Sender<Sender>> {
+        let now = clock::since_boot();
         let mut entries = self.lock();
         let list = entries.entry(origin.clone()).or_default();
-        list.retain(Entry::is_fresh);
+        list.retain(|entry| entry.is_fresh(now));
         if !list.is_empty() {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
-        list.push(Entry { found: Found::Coming(receiver), since: Instant::now() });
+        list.push(Entry { found: Found::Coming(receiver), since: now });
         Some(sender)
     }
 
-    /// Lets go of those that no request is using.
-    pub(super) fn clear(&self) {
-        self.lock().clear();
-    }
-
     fn put(&self, origin: Origin, found: Found) {
-        self.lock().entry(origin).or_default().push(Entry { found, since: Instant::now() });
+        self.lock().entry(origin).or_default().push(Entry { found, since: clock::since_boot() });
     }
 
     /// The lists are whole between any two statements, so a panic elsewhere does not spoil them.
@@ -92,11 +92,25 @@ impl Pool {
 }
 
 impl Entry {
-    fn is_fresh(&self) -> bool {
+    fn is_fresh(&self, now: Duration) -> bool {
         let closed = match &self.found {
             Found::Kept(sender) => sender.is_closed(),
             Found::Coming(_) => false,
         };
-        !closed && self.since.elapsed() < KEEP
+        !closed && now.saturating_sub(self.since) < KEEP
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lay_idle_for_too_long_is_not_used_again() {
+        let (_sender, receiver) = oneshot::channel();
+        let entry = Entry { found: Found::Coming(receiver), since: KEEP };
+        assert!(entry.is_fresh(KEEP) && entry.is_fresh(KEEP + KEEP / 2));
+        // A night's sleep counts, although no timer has run in it.
+        assert!(!entry.is_fresh(2 * KEEP) && !entry.is_fresh(1000 * KEEP));
     }
 }

@@ -10,8 +10,8 @@ use crate::{
 use serde::Deserialize;
 use std::{fmt, time::SystemTime};
 
-/// Where the README says which rights the workspace's application needs.
-const RIGHTS: &str = "README.md, \"Rights in Azure\"";
+/// Where it says which rights the workspace's application needs.
+const RIGHTS: &str = "docs/azure.md, \"Rights in Azure\"";
 
 /// Longest text that we repeat from an answer.
 const LONGEST: usize = 600;
@@ -288,7 +288,7 @@ mod tests {
             fix.starts_with("Microsoft.ApiManagement/service/subscriptions/write is missing: give"),
             "{fix}"
         );
-        assert!(fix.contains("README"), "{fix}");
+        assert!(fix.contains("docs/azure.md"), "{fix}");
         assert!(error.why.expect("words").contains("over scope '/subscriptions/s'"));
     }
 

@@ -5,6 +5,7 @@
 //! | request | reply |
 //! |---|---|
 //! | `{"request":"status"}` | `{"status":{…}}`, see [`Status`] |
+//! | `{"request":"ping"}` | `{"ready":true}`: that there is a reply is liveness, and what it says is readiness |
 //! | `{"request":"values","wait":true}` | `{"values":{"gateway":…,"generation":3,"expires_at":…,"values":[{"name":…,"value":…}]}}` |
 //! | `{"request":"refresh"}` | `{"accepted":true}`, before it is done |
 //! | `{"request":"stop"}` | `{"accepted":true}`, before it is done |
@@ -39,6 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
 enum Request {
     Status {},
+    Ping {},
     Values {
         #[serde(default)]
         wait: bool,
@@ -53,6 +55,7 @@ enum Request {
 enum Reply<'a> {
     Status(Box<Status>),
     Accepted(bool),
+    Ready(bool),
     #[serde(borrow, skip_serializing)]
     Values(WireValues<'a>),
     Error(WireError),

@@ -9,13 +9,14 @@ mod report;
 mod seat;
 mod standing;
 mod telling;
+mod time;
 
 use super::{
     machine::{Action, Event, Fault, Index, Machine, Slot},
     schedule::Term,
 };
 use crate::{
-    clock,
+    clock::Clock,
     error::{Class, Error},
     sink::{Set, Sink},
 };
@@ -29,14 +30,13 @@ use seat::{Live, Seat, Seats, live, missing};
 use standing::Standing;
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 use telling::Detail;
+use time::Steps;
 use tokio::{sync::mpsc, time::Instant};
-
-/// The wall clock is compared at least this often: tokio's own clock stands still while the machine is suspended.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// How a driver paces itself.
 #[derive(Clone, Copy, Debug)]
@@ -63,13 +63,15 @@ pub struct Driver {
     sink: Box<dyn Sink>,
     standing: Standing,
     observer: Box<dyn Observer>,
+    clock: Box<dyn Clock>,
+    steps: Steps,
     /// Calls that may have an effect at the service. They are waited for at the end, within the deadline.
     flights: Flights,
     /// Calls without an effect. They hold leases, and are given up at the end.
     probes: Flights,
     waiting: Waiting,
-    /// When the end began, by both clocks.
-    stopped: Option<(SystemTime, Instant)>,
+    /// When the end began, by both times of the clock.
+    stopped: Option<(SystemTime, Duration)>,
     /// Why it ends before anybody asked.
     refusal: Option<Error>,
     /// See [`Outcome::missing`].
@@ -85,6 +87,7 @@ impl Driver {
         gateway: String,
         sink: Box<dyn Sink>,
         observer: Box<dyn Observer>,
+        clock: Box<dyn Clock>,
     ) -> Self {
         let mut machine = Machine::new(entries.iter().map(Entry::spec), pace.revoke_timeout, pace.seed);
         machine.set_patience(pace.patience);
@@ -101,6 +104,8 @@ impl Driver {
             sink,
             standing: Standing::default(),
             observer,
+            steps: Steps::since(clock.both()),
+            clock,
             flights: Flights::new(),
             probes: Flights::new(),
             waiting: Waiting::default(),
@@ -119,19 +124,17 @@ impl Driver {
         self.feed(Event::Timer);
         let mut listening = true;
         while !self.finished {
-            let nap = self.nap();
+            let until = self.wakes_at();
             tokio::select! {
+                // The time comes first: after a suspend, what has expired is out before a call goes on or begins.
                 biased;
+                ring = poll_fn(|context| self.clock.poll_ring(context, until)) => self.rung(ring),
                 command = commands.recv(), if listening => {
                     listening = command.is_some();
                     self.obey(command);
                 }
-                Some((index, done)) = self.flights.next() => self.land(index, done),
-                Some((index, done)) = self.probes.next() => self.land(index, done),
-                () = tokio::time::sleep(nap) => {
-                    self.inspect();
-                    self.feed(Event::Timer);
-                }
+                Some((index, done, requests)) = self.flights.next() => self.land(index, done, requests),
+                Some((index, done, requests)) = self.probes.next() => self.land(index, done, requests),
             }
         }
         self.outcome()
@@ -155,17 +158,6 @@ impl Driver {
         Outcome { unreleased, fatal, missing: self.missing }
     }
 
-    /// The wall clock; from the stop on, the time that has really passed since then. Nothing expires any more then, and
-    /// whoever sets the clock must not move the deadline.
-    fn now(&self) -> SystemTime {
-        self.stopped.map_or_else(clock::now, |(wall, steady)| wall + steady.elapsed())
-    }
-
-    fn nap(&self) -> Duration {
-        let Some(at) = self.machine.wakes_at() else { return LONGEST_SLEEP };
-        at.duration_since(self.now()).unwrap_or_default().min(LONGEST_SLEEP)
-    }
-
     fn feed(&mut self, event: Event) {
         self.happened(event, Detail::Nothing);
     }
@@ -176,6 +168,7 @@ impl Driver {
             if event == Event::Stop && self.stopped.is_none() {
                 self.begin_to_end();
             }
+            self.mind_the_clock();
             let actions = self.machine.step(event, self.now());
             if self.machine.is_hopeless() && self.refusal.is_none() {
                 self.give_up(event, detail);
@@ -207,7 +200,7 @@ impl Driver {
     }
 
     fn begin_to_end(&mut self) {
-        self.stopped = Some((clock::now(), Instant::now()));
+        self.stopped = Some((self.clock.now(), self.clock.steady()));
         if self.refusal.is_none() {
             self.missing = self.refused(Slot::is_required);
         }
@@ -270,7 +263,11 @@ impl Driver {
         None
     }
 
-    fn land(&mut self, index: Index, done: Done) {
+    fn land(&mut self, index: Index, done: Done, requests: u32) {
+        if done.has_failed() {
+            let now = self.now();
+            self.machine.spend(index, requests, now);
+        }
         let ends = self.stopped.is_some() || self.machine.slots()[index].is_leaving();
         match done {
             Done::Issued(Ok(lease)) => {

@@ -17,7 +17,10 @@ mod retry;
 mod slot;
 mod stop;
 
-use super::schedule::Term;
+use super::{
+    budget::{AGENT, Budget},
+    schedule::Term,
+};
 use holding::{Holding, Work};
 pub use retry::Fault;
 use slot::Flight;
@@ -32,6 +35,8 @@ pub type Index = usize;
 pub enum Event {
     /// The agent has started, or a timer has rung.
     Timer,
+    /// The clock was set, or the machine was suspended. This may have happened to many agents at once.
+    Jumped,
     /// A new value has been issued.
     Issued(Index, Term),
     /// The gateway accepts the new value.
@@ -109,6 +114,8 @@ pub struct Machine {
     slots: Vec<Slot>,
     phase: Phase,
     holding: Holding,
+    /// Of all credentials together; each has one of its own besides.
+    budget: Budget,
     revoke_timeout: Duration,
     patience: Duration,
     deadline: Option<SystemTime>,
@@ -125,6 +132,7 @@ impl Machine {
             slots: specs.into_iter().map(Slot::new).collect(),
             phase: Phase::Acquiring,
             holding: Holding::default(),
+            budget: Budget::new(AGENT),
             revoke_timeout,
             patience: revoke_timeout / 2,
             deadline: None,
@@ -212,6 +220,30 @@ impl Machine {
         actions
     }
 
+    /// A call for that credential has failed after so many requests. Told before the call's own event, which plans by it.
+    pub fn spend(&mut self, index: Index, requests: u32, now: SystemTime) {
+        self.budget.spend(requests, now);
+        self.slots[index].spend(requests, now);
+    }
+
+    /// Until when the budgets hold back the next call for that credential; `None` if they do not.
+    pub fn held_until(&self, index: Index) -> Option<SystemTime> {
+        let now = self.seen?;
+        let (_, due) = self.slots[index].next(now)?;
+        self.budgeted(index).filter(|at| *at > due)
+    }
+
+    /// When the budgets allow a call for that credential.
+    fn budgeted(&self, index: Index) -> Option<SystemTime> {
+        self.slots[index].budgeted().max(self.budget.free_at())
+    }
+
+    /// The next call for that credential, and from when.
+    fn next_call(&self, index: Index, now: SystemTime) -> Option<(Flight, SystemTime)> {
+        let (flight, due) = self.slots[index].next(now)?;
+        Some((flight, self.budgeted(index).map_or(due, |at| at.max(due))))
+    }
+
     /// When the machine wants its next `Timer`, if nothing else happens.
     ///
     /// It is asked of the same functions as the plan, so it never names a time at which nothing would be done.
@@ -221,7 +253,8 @@ impl Machine {
             Phase::Ended => None,
             Phase::Stopping => self.stopping_wakes_at(now),
             Phase::Acquiring | Phase::Published => {
-                let calls = self.slots.iter().filter_map(|slot| slot.next(now)).map(|(_, at)| at);
+                let calls = (0..self.slots.len()).filter_map(|index| self.next_call(index, now));
+                let calls = calls.map(|(_, at)| at);
                 let expiries = self.slots.iter().filter_map(Slot::expires_at);
                 let releases = (0..self.slots.len()).filter_map(|index| self.releases_at(index, now));
                 let sink = self.holding.next(self.may_publish(), now).map(|(_, at)| at);
@@ -230,12 +263,19 @@ impl Machine {
         }
     }
 
+    /// By a clock that nobody sets it would be `at` now. The next step's time is compared with that as with the last one's,
+    /// so that nobody gains by a clock that is set back while nothing happens.
+    pub fn expect(&mut self, at: SystemTime) {
+        self.seen = self.seen.max(Some(at));
+    }
+
     /// A clock that was set back must not make a wait longer, nor a value live longer: all that is planned moves with it.
     fn look_at_the_clock(&mut self, now: SystemTime) {
         if let Some(by) = self.seen.and_then(|seen| seen.duration_since(now).ok()).filter(|by| !by.is_zero())
         {
             self.slots.iter_mut().for_each(|slot| slot.set_back(by));
             self.holding.set_back(by);
+            self.budget.set_back(by);
             retry::set_back(&mut self.deadline, by);
         }
         self.seen = Some(now);
@@ -300,6 +340,12 @@ impl Machine {
                 }
             }
             Event::Refresh => self.slots.iter_mut().for_each(|slot| slot.refresh(now)),
+            Event::Jumped => {
+                for index in 0..self.slots.len() {
+                    let dice = self.roll();
+                    self.slots[index].jumped(dice, now);
+                }
+            }
             Event::Hurry(index) => self.slots[index].hurry(now),
             Event::Timer | Event::Stop | Event::Released(_) | Event::ReleaseFailed(..) => {}
         }
@@ -316,6 +362,7 @@ impl Machine {
         }
     }
 
+    /// First what has expired, then the sink, and only then the calls: none begins while a value is out that has run out.
     fn plan(&mut self, now: SystemTime, actions: &mut Vec<Action>) {
         self.go_ahead();
         for index in 0..self.slots.len() {
@@ -327,16 +374,6 @@ impl Machine {
             }
             if slot.discard(dice, now) {
                 actions.push(Action::Discard(index));
-            }
-            if let Some((flight, at)) = slot.next(now)
-                && at <= now
-            {
-                slot.take_off(flight, now);
-                actions.push(match flight {
-                    Flight::Issue => Action::Issue(index),
-                    Flight::Probe => Action::Probe(index),
-                    Flight::Retire => Action::Retire(index),
-                });
             }
         }
         match self.holding.next(self.may_publish(), now) {
@@ -350,6 +387,18 @@ impl Machine {
                 actions.push(Action::Wipe);
             }
             Some(_) | None => {}
+        }
+        for index in 0..self.slots.len() {
+            if let Some((flight, at)) = self.next_call(index, now)
+                && at <= now
+            {
+                self.slots[index].take_off(flight, now);
+                actions.push(match flight {
+                    Flight::Issue => Action::Issue(index),
+                    Flight::Probe => Action::Probe(index),
+                    Flight::Retire => Action::Retire(index),
+                });
+            }
         }
         // Behind the publication: what is ended at the service is not in the sink any more, if that could be written.
         self.release(now, actions);

@@ -2,6 +2,7 @@
 //! through [`control`], shown as [`status`]. Where it lives by changes is [`watch`]ed, and [`change`] says what they mean.
 //! What is out is in the [`journal`], and a [`guard`] cleans up after an agent that is killed.
 
+pub mod budget;
 pub mod change;
 pub mod control;
 pub mod driver;

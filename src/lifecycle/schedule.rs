@@ -13,6 +13,8 @@ const SHORT_LIFE: Duration = Duration::from_mins(10);
 const IN_HAND: Duration = Duration::from_mins(5);
 /// While nothing is published, a service is not obeyed for longer than this.
 const LONGEST_ASKED: Duration = Duration::from_mins(5);
+/// Renewals of many workspaces that wake together are spread over this.
+const SPREAD: Duration = Duration::from_mins(1);
 
 /// The life of one issued value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,18 @@ pub fn grace_ends_at(now: SystemTime, grace: Duration, renew_at: SystemTime, ter
     let renewal = renew_at.max(now);
     let in_hand = term.expires_at.duration_since(renewal).unwrap_or_default();
     (now + grace).min(renewal + in_hand / 4)
+}
+
+/// When a renewal that was planned for `renew_at` is due after a suspend or a jump of the clock, with `left` of the value's
+/// life left.
+///
+/// What has come due by the jump has done so for many workspaces at once, so it is spread by `dice` over up to a minute and a
+/// quarter of what is left.
+pub fn after_a_jump(renew_at: SystemTime, left: Duration, now: SystemTime, dice: u64) -> SystemTime {
+    if renew_at > now {
+        return renew_at;
+    }
+    now + SPREAD.min(left / 4).mul_f64(fraction(dice))
 }
 
 /// The wait that a service asked for, within reason: at least the floor, and never beyond `left`, the rest of the
@@ -174,6 +188,23 @@ mod tests {
         // Published after its renewal was due.
         let late = term.issued_at + s(80);
         assert_eq!(grace_ends_at(late, s(99), renewal, &term), late + s(5));
+    }
+
+    #[test]
+    fn what_a_jump_has_made_due_is_spread_and_nothing_else() {
+        let s = Duration::from_secs;
+        let now = SystemTime::UNIX_EPOCH + s(1_000_000);
+        assert_eq!(after_a_jump(now + s(1), s(100), now, 7), now + s(1));
+        for (left, most) in [(s(4000), s(60)), (s(40), s(10))] {
+            let waits: Vec<_> = (0..1000)
+                .map(|dice| {
+                    after_a_jump(now - s(1), left, now, dice).duration_since(now).expect("not before")
+                })
+                .collect();
+            let (least, longest) = (waits.iter().min().expect("some"), waits.iter().max().expect("some"));
+            assert!(*longest <= most && *longest > most.mul_f64(0.9), "{longest:?} of {most:?}");
+            assert!(*least < most.mul_f64(0.1), "{least:?}");
+        }
     }
 
     #[test]

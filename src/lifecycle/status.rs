@@ -1,18 +1,23 @@
-//! What `apim-agent status` tells, as data with a stable JSON form and as calm text. Pure; holds no secret.
+//! What `apim-agent status` tells, as data with a stable JSON form and as calm text. Holds no secret.
 
 use super::{
     driver::{Report, Reported},
     machine::{Machine, Phase, Slot},
 };
-use crate::{config, error, sys::Hardening};
+use crate::{
+    config, error,
+    secret::{Census, census},
+};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
 mod identity;
+mod short;
 mod stamp;
 mod text;
 
 pub use identity::{Identity, Seen, actor};
+pub use short::short;
 pub use text::render;
 
 /// What does not change while an agent lives.
@@ -28,6 +33,19 @@ pub struct About {
     pub started_at: SystemTime,
     /// Its values are for its own process alone, and end with that: an `exec` without an agent.
     pub private: bool,
+    /// What it may still do with files.
+    pub confinement: Confinement,
+}
+
+/// What an agent may still do with files, having given up the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confinement {
+    /// The version of the kernel's Landlock that holds it to what it needs; `None`: nothing does.
+    pub landlock: Option<u32>,
+    /// That version knows some of the rights only.
+    pub partly: bool,
+    /// Why nothing does.
+    pub because: Option<String>,
 }
 
 /// What the configuration says of a credential.
@@ -88,9 +106,40 @@ pub struct Status {
     pub config_error: Option<Failure>,
     /// What happens next by itself.
     pub next: Option<Next>,
-    /// What holds of the agent's hardening; `null` from an agent of before this was told.
+    /// What keeps others, and itself, from its secrets.
     #[serde(default)]
-    pub hardening: Option<Hardening>,
+    pub process: Option<Process>,
+}
+
+/// What keeps others, and the agent itself, from its secrets. No core file is written, and no process of the same user can
+/// look into it, in any case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Secrets in memory that cannot be swapped out.
+    pub locked_secrets: usize,
+    /// Secrets in ordinary memory: empty ones, and those for which no more could be locked.
+    pub unlocked_secrets: usize,
+    /// The system has refused to lock more (`RLIMIT_MEMLOCK`).
+    pub lock_refused: bool,
+    /// The version of Landlock that keeps it to the files that it needs, and from new privileges.
+    pub landlock: Option<u32>,
+    /// That version knows some of the rights only.
+    pub landlock_partly: bool,
+    /// Why there is none.
+    pub unconfined_because: Option<String>,
+}
+
+impl Process {
+    fn new(confinement: &Confinement, secrets: Census) -> Self {
+        Self {
+            locked_secrets: secrets.locked,
+            unlocked_secrets: secrets.plain,
+            lock_refused: secrets.refused,
+            landlock: confinement.landlock,
+            landlock_partly: confinement.partly,
+            unconfined_because: confinement.because.clone(),
+        }
+    }
 }
 
 /// [`Phase`] in JSON.
@@ -141,6 +190,9 @@ pub struct Credential {
     /// After a failure: when it is tried again.
     #[serde(with = "stamp::optional")]
     pub retries_at: Option<SystemTime>,
+    /// Until when the budgets of requests hold back what would be due before.
+    #[serde(default, with = "stamp::optional")]
+    pub held_until: Option<SystemTime>,
     /// Failures since the last success.
     pub failures: u32,
     /// Until when the value before the current one is kept good.
@@ -200,13 +252,11 @@ pub struct Next {
 }
 
 impl Status {
-    /// The state that `report` shows of the agent that `about` describes. How hardened its process is, the process itself
-    /// adds: see [`Hardening::now`].
+    /// The state that `report` shows of the agent that `about` describes.
     pub fn new(about: &About, report: &Report) -> Self {
         let machine = &report.machine;
-        let shown = report.credentials.iter().map(|reported| (reported, &machine.slots()[reported.index]));
-        let credentials: Vec<_> =
-            shown.map(|(reported, slot)| credential(reported, slot, machine.phase())).collect();
+        let shown = report.credentials.iter();
+        let credentials: Vec<_> = shown.map(|reported| credential(reported, machine)).collect();
         let slots: Vec<_> =
             report.credentials.iter().map(|reported| &machine.slots()[reported.index]).collect();
         Self {
@@ -227,14 +277,15 @@ impl Status {
             sink_error: report.sink_error.as_ref().map(failure),
             config_error: report.config_error.as_ref().map(failure),
             next: next(machine, &credentials, &slots),
-            hardening: None,
+            process: Some(Process::new(&about.confinement, census())),
             credentials,
         }
     }
 }
 
-fn credential(reported: &Reported, slot: &Slot, phase: Phase) -> Credential {
-    let about = &reported.about;
+fn credential(reported: &Reported, machine: &Machine) -> Credential {
+    let (about, slot) = (&reported.about, &machine.slots()[reported.index]);
+    let held_until = machine.held_until(reported.index);
     Credential {
         name: about.name.clone(),
         kind: about.kind,
@@ -243,11 +294,12 @@ fn credential(reported: &Reported, slot: &Slot, phase: Phase) -> Credential {
         variables: reported.variables.clone(),
         required: about.required,
         identity: reported.identity.clone(),
-        state: state(slot, phase),
+        state: state(slot, machine.phase()),
         issued_at: slot.current().map(|term| term.issued_at),
         expires_at: slot.current().map(|term| term.expires_at),
         renews_at: slot.current().and_then(|_| slot.renews_at()),
-        retries_at: slot.retries_at(),
+        retries_at: slot.retries_at().map(|at| held_until.map_or(at, |held| held.max(at))),
+        held_until,
         failures: slot.failures(),
         grace_until: slot.grace_until(),
         error: reported.error.as_ref().map(failure),

@@ -1,6 +1,9 @@
 //! Follows the files that an agent lives by, while it lives.
 
-use super::wiring::{Wiring, further_gateways, gateway};
+use super::{
+    Bounds,
+    wiring::{Wiring, further_gateways, gateway},
+};
 use crate::{
     config::{Config, Source},
     error::{Class, Error, Result},
@@ -29,6 +32,7 @@ pub(super) async fn follow(
     config: Config,
     folder: &Path,
     reload: Reload<'_>,
+    bounds: Option<&Bounds>,
     commands: mpsc::Sender<Command>,
 ) {
     let bell = Bell::default();
@@ -38,7 +42,7 @@ pub(super) async fn follow(
         Err(error) => return wiring.watch.unwatched(&error),
     };
     let mut told = false;
-    let mut following = Following { wiring, config, told_later: Vec::new(), broken: false };
+    let mut following = Following { wiring, config, bounds, told_later: Vec::new(), broken: false };
     loop {
         let topics = bell.next().await;
         let identities = topics.iter().filter_map(|topic| match topic {
@@ -84,6 +88,7 @@ struct Following<'a> {
     wiring: &'a Wiring,
     /// The one that is in force.
     config: Config,
+    bounds: Option<&'a Bounds>,
     /// The changes that wait for the next start, as last told of.
     told_later: Vec<&'static str>,
     /// The last reading came to nothing.
@@ -114,6 +119,9 @@ impl Following<'_> {
     }
 
     fn change(&self, new: Config) -> Result<(Config, Change)> {
+        if let Some(bounds) = self.bounds {
+            bounds.admit(&new, &self.wiring.lookup)?;
+        }
         let plan = compare(&self.config, &new);
         let config = applicable(&self.config, new);
         let change = Change {

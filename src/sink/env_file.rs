@@ -10,8 +10,9 @@ use crate::{
     clock,
     error::{Class, Error, Result},
     secret::{Secret, assemble},
+    sink::Missing,
 };
-use std::{fmt, str::FromStr, time::SystemTime};
+use std::{fmt, time::SystemTime};
 use zeroize::Zeroizing;
 
 /// Always in the file: the gateway's base URL.
@@ -32,29 +33,22 @@ pub const EXPIRES_AT: &str = "APIM_AGENT_EXPIRES_AT";
 pub enum Format {
     /// The published file: a comment, then `NAME=value`.
     File,
-    /// `NAME=value`, for dotenv readers, Docker and systemd.
+    /// `NAME=value`, for dotenv readers.
     Dotenv,
+    /// The same, for `docker run --env-file`: pkg/kvfile of docker/cli takes all after the first `=` as it stands.
+    Docker,
+    /// The same, for `EnvironmentFile=` of systemd.exec(5): no quotes, backslashes or comments to be misread.
+    Systemd,
+    /// The same, to append to `$GITHUB_ENV`: no value spans lines, so that none needs a delimiter.
+    GitHub,
     /// `export NAME=value`, for `eval "$(apim-agent env)"`.
     Sh,
     /// `set -gx NAME value`, for `apim-agent env --format fish | source`.
     Fish,
+    /// `$env:NAME = 'value'`, for `apim-agent env --format powershell | Out-String | Invoke-Expression`.
+    PowerShell,
     /// One object of strings.
     Json,
-}
-
-impl FromStr for Format {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "dotenv" => Ok(Self::Dotenv),
-            "sh" => Ok(Self::Sh),
-            "fish" => Ok(Self::Fish),
-            "json" => Ok(Self::Json),
-            _ => Err(Error::new(Class::Usage, format!("there is no format {name:?}"))
-                .fix("sh, fish, json or dotenv")),
-        }
-    }
 }
 
 /// What is published.
@@ -68,8 +62,8 @@ pub struct Content<'a> {
     pub expires_at: Option<SystemTime>,
     /// Variables and values, in the configuration's order.
     pub values: &'a [(&'a str, &'a Secret)],
-    /// The variables of credentials that have no valid value.
-    pub missing: &'a [&'a str],
+    /// The credentials that have no valid value.
+    pub missing: &'a [Missing<'a>],
 }
 
 /// Not `Debug` by derive: the values are secrets.
@@ -106,21 +100,31 @@ pub fn render(format: Format, content: &Content<'_>) -> Result<Zeroizing<Vec<u8>
         check_name(name)?;
         check_value(name, value)?;
     }
+    let reasons: Vec<_> = content.missing.iter().map(|missing| missing.why.map(comment)).collect();
     Ok(assemble(|put| {
         if format == Format::File {
             put(
                 "# Written by apim-agent and replaced as a whole at each change: read it again for newer values.\n",
             );
-            for name in content.missing {
+            for (missing, why) in content.missing.iter().zip(&reasons) {
                 put("# ");
-                put(name);
-                put(" has no valid value at the moment; `apim-agent status` says why.\n");
+                put(missing.env);
+                put(" has no valid value at the moment");
+                if let Some(why) = why {
+                    put(": ");
+                    put(why);
+                }
+                put("; `apim-agent status` says more.\n");
             }
         }
         let (before, between, after) = match format {
-            Format::File | Format::Dotenv => ("", "=", "\n"),
+            Format::File | Format::Dotenv | Format::Docker | Format::Systemd | Format::GitHub => {
+                ("", "=", "\n")
+            }
             Format::Sh => ("export ", "=", "\n"),
             Format::Fish => ("set -gx ", " ", "\n"),
+            // Between single quotes nothing but a single quote means anything, and no value holds one.
+            Format::PowerShell => ("$env:", " = '", "'\n"),
             Format::Json => ("\"", "\":\"", "\""),
         };
         if format == Format::Json {
@@ -138,6 +142,19 @@ pub fn render(format: Format, content: &Content<'_>) -> Result<Zeroizing<Vec<u8>
             put("}\n");
         }
     }))
+}
+
+/// `text` as part of one comment that no reader takes for anything else: short, on one line, and of an alphabet in which
+/// nothing is quoted, escaped, expanded or assigned. It may hold a service's words.
+fn comment(text: &str) -> String {
+    const LONGEST: usize = 160;
+    let plain = |byte: char| byte.is_ascii_alphanumeric() || " ._/+:%@,-()".contains(byte);
+    let mut safe: String =
+        text.chars().take(LONGEST).map(|letter| if plain(letter) { letter } else { '?' }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        safe.push_str("...");
+    }
+    safe
 }
 
 /// Whether `name` is a variable's name everywhere: `[A-Za-z_][A-Za-z0-9_]*`.
@@ -222,6 +239,11 @@ mod tests {
         );
         let fish = plain.lines().map(|l| format!("set -gx {}\n", l.replacen('=', " ", 1)));
         assert_eq!(text(Format::Fish, &content), fish.collect::<String>());
+        for same in [Format::Docker, Format::Systemd, Format::GitHub] {
+            assert_eq!(text(same, &content), plain);
+        }
+        let powershell = plain.lines().map(|line| format!("$env:{}'\n", line.replacen('=', " = '", 1)));
+        assert_eq!(text(Format::PowerShell, &content), powershell.collect::<String>());
         let json: serde_json::Value = serde_json::from_str(&text(Format::Json, &content)).expect("JSON");
         assert_eq!(json["TOKEN"], "eyJ.e-_.=");
         assert_eq!(json["APIM_AGENT_GENERATION"], "3");
@@ -235,9 +257,16 @@ mod tests {
             generation: 9,
             expires_at: None,
             values: &[],
-            missing: &["KEY"],
+            missing: &[Missing { env: "KEY", why: Some("ARM's answer\nKEY=$(id) `x` \\") }],
         };
-        assert!(text(Format::File, &content).contains("# KEY has no valid value"));
+        let file = text(Format::File, &content);
+        assert!(
+            file.contains(
+                "\n# KEY has no valid value at the moment: ARM?s answer?KEY??(id) ?x? ?; `apim-agent status` says more.\n"
+            ),
+            "{file}"
+        );
+        assert_eq!(comment(&"a".repeat(161)), format!("{}...", "a".repeat(160)));
         assert!(text(Format::Dotenv, &content).ends_with("\nAPIM_AGENT_EXPIRES_AT=\n"));
         assert!(text(Format::Fish, &content).ends_with("\nset -gx APIM_AGENT_EXPIRES_AT ''\n"));
     }

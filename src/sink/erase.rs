@@ -5,7 +5,10 @@ use nix::{
     dir::Dir,
     errno::Errno,
     fcntl::{OFlag, openat},
-    sys::stat::Mode,
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        stat::Mode,
+    },
     unistd::{UnlinkatFlags, unlinkat},
 };
 use std::{
@@ -60,11 +63,13 @@ pub fn clear(dir: impl AsFd, mine: impl Fn(&CStr) -> bool) -> Cleared {
         // Not blocking on a pipe that somebody put here; not following a link.
         let flags =
             OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-        if let Ok(file) = openat(dir, name.as_c_str(), flags, Mode::empty()).map(File::from)
-            && file.metadata().is_ok_and(|meta| meta.is_file())
-            && let Err(error) = blank(&file)
-        {
-            failed("overwrite", error);
+        match at_any_rate(|| openat(dir, name.as_c_str(), flags, Mode::empty())).map(File::from) {
+            Ok(file) if file.metadata().is_ok_and(|meta| meta.is_file()) => {
+                blank(&file).unwrap_or_else(|error| failed("overwrite", error));
+            }
+            // Whatever else opens or does not, such as a link or a folder, is no file of ours to overwrite.
+            Err(errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => failed("overwrite", errno.into()),
+            _ => {}
         }
         let removed = match unlinkat(dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir) {
             Err(Errno::EISDIR | Errno::EPERM) => unlinkat(dir, name.as_c_str(), UnlinkatFlags::RemoveDir),
@@ -83,7 +88,21 @@ pub fn clear(dir: impl AsFd, mine: impl Fn(&CStr) -> bool) -> Cleared {
 fn names(dir: impl AsFd) -> nix::Result<Vec<CString>> {
     // Opened anew, so that the position of the kept descriptor stays out of it.
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let entries = Dir::openat(dir, ".", flags, Mode::empty())?.into_iter();
+    let dir = dir.as_fd();
+    let entries = at_any_rate(|| Dir::openat(dir, ".", flags, Mode::empty()))?.into_iter();
     let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_owned()));
     names.filter(|name| !matches!(name, Ok(name) if matches!(name.to_bytes(), b"." | b".."))).collect()
+}
+
+/// Opens something that a wipe needs. Where the soft limit of descriptors stands in the way, it is raised to the hard one:
+/// what must be erased matters more than a limit that anybody might raise.
+fn at_any_rate<T>(open: impl Fn() -> nix::Result<T>) -> nix::Result<T> {
+    match open() {
+        Err(Errno::EMFILE) => {
+            let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+            open()
+        }
+        other => other,
+    }
 }

@@ -45,8 +45,17 @@ pub struct Set<'a> {
     pub expires_at: Option<SystemTime>,
     /// The values, in the configuration's order.
     pub items: Vec<Item<'a>>,
-    /// The variables of the credentials that have no valid value.
-    pub missing: Vec<&'a str>,
+    /// The credentials that have no valid value.
+    pub missing: Vec<Missing<'a>>,
+}
+
+/// A credential that has no valid value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing<'a> {
+    /// Its variable.
+    pub env: &'a str,
+    /// What went wrong, in one line, where something has: [`Error::what`](crate::error::Error).
+    pub why: Option<&'a str>,
 }
 
 /// One credential's value.

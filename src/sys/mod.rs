@@ -2,10 +2,8 @@
 //!
 //! This is the only folder where `unsafe` may be allowed. So far there is none: nix's safe wrappers do.
 
-mod hardening;
-pub mod landlock;
-
-pub use hardening::Hardening;
+pub mod confine;
+mod heap;
 
 use crate::error::{Class, Error, Result};
 use nix::{
@@ -30,12 +28,6 @@ pub fn harden() -> Result<Before> {
         getrlimit(Resource::RLIMIT_CORE).map_err(|errno| refused("read the core file limit", errno))?;
     setrlimit(Resource::RLIMIT_CORE, 0, hard).map_err(|errno| refused("forbid core files", errno))?;
     Ok(Before { umask: umask(PRIVATE) })
-}
-
-/// Neither this process nor what it starts gains rights by `execve`: set-user-id programs run as whoever starts them. Not for
-/// a process that becomes, or starts, a command of somebody's choice: that one may want `sudo`.
-pub fn no_new_privileges() -> Result<()> {
-    prctl::set_no_new_privs().map_err(|errno| refused("give up new privileges", errno))
 }
 
 const PRIVATE: Mode = Mode::S_IRWXG.union(Mode::S_IRWXO);

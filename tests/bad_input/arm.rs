@@ -21,7 +21,7 @@ fn a_role_without_the_right_to_create() {
         "ARM did not create the subscription ws-",
         "AuthorizationFailed",
         "write is missing: give",
-        "README.md",
+        "docs/azure.md",
     ];
     refused(&scene, "write", &[], 77, &words);
     assert_eq!(scene.emulator.count("Subscription_CreateOrUpdate"), 1, "asked once and not again");

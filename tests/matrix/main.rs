@@ -1,4 +1,4 @@
-//! Each identity source with each credential kind that makes sense for it, end to end on the emulator; and the README's
+//! Each identity source with each credential kind that makes sense for it, end to end on the emulator; and docs/identity.md's
 //! table of them, which is made of what has been seen to work here.
 //!
 //! `APIM_AGENT_BLESS=1 cargo test --test matrix` writes the table anew.
@@ -38,7 +38,7 @@ fn each_source_gives_each_kind_that_it_can() {
     compare(&table(&ways.iter().map(|way| way.row).collect::<Vec<_>>(), &seen));
 }
 
-/// The table as the README has it.
+/// The table as docs/identity.md has it.
 fn table(rows: &[&'static str], seen: &Seen) -> String {
     let mut lines = vec![format!("| identity | {} |", KINDS.map(|kind| format!("`{kind}`")).join(" | "))];
     lines.push(format!("|---{}|", "|---".repeat(KINDS.len())));
@@ -51,13 +51,13 @@ fn table(rows: &[&'static str], seen: &Seen) -> String {
 
 fn compare(table: &str) {
     const MARK: &str = "<!-- matrix: made by tests/matrix of what it has seen to work -->\n";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(&path).unwrap();
-    let (before, after) = readme.split_once(MARK).expect("the README has the mark");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/identity.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, after) = page.split_once(MARK).expect("the page has the mark");
     let end = after.find("\n\n").unwrap();
     if std::env::var_os("APIM_AGENT_BLESS").is_some() {
         std::fs::write(&path, format!("{before}{MARK}{table}{}", &after[end..])).unwrap();
         return;
     }
-    assert_eq!(&after[..end], table, "the README's table is not what was seen");
+    assert_eq!(&after[..end], table, "the page's table is not what was seen");
 }

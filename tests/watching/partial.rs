@@ -35,6 +35,9 @@ fn a_required_one_is_refused() {
     let [key, token] = [&status["credentials"][0], &status["credentials"][1]];
     assert_eq!((&key["required"], &key["state"]), (&json!(true), &json!("failing")), "{status}");
     assert_eq!((&token["state"], &token["error"]), (&json!("published"), &json!(null)), "{status}");
+    let file = std::fs::read_to_string(scene.workspace.env_file()).unwrap();
+    let why = "\n# APIM_SUBSCRIPTION_KEY has no valid value at the moment: ARM ";
+    assert!(file.contains(why), "{file}");
     let identity = &token["identity"];
     assert_eq!((&identity["source"], &identity["actor"]), (&json!("ona"), &json!("workspace")), "{status}");
     assert!(identity["subject"].as_str().unwrap().starts_with("organization_id:"), "{status}");

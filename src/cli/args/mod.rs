@@ -1,8 +1,12 @@
 //! The command line: definitions and help. Nothing is done here.
 
+mod completions;
 mod env;
 mod exec;
+mod hook;
+mod start;
 mod status;
+mod stop;
 
 use super::emulator_args::{EmulatorOptions, span};
 use crate::config::{Choice, Entry};
@@ -13,9 +17,13 @@ use std::{
     time::Duration,
 };
 
+pub use completions::{Completions, Man};
 pub use env::{Env, Format};
 pub use exec::Exec;
+pub use hook::{Hook, Shell};
+pub use start::Start;
 pub use status::Status;
+pub use stop::Stop;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -133,6 +141,18 @@ identity.source says where the identity comes from: auto (the default), command,
 github-actions, gitlab, buildkite, circleci, saml, managed-identity, azure-cli, azd, device-code or browser.
 Of SAML assertions, Entra takes only those of an AD FS that is federated with the tenant.")]
     Run(Run),
+    /// Start the agent behind the scenes, and return when the first credentials are published
+    #[command(after_help = "\
+It leaves the terminal, and ends by `apim-agent stop`. Where an agent of this workspace runs already, that one is
+waited for. Exits with 0 when all that is required is published, with 75 when --timeout is over before (the agent goes
+on trying), and as the agent when that ends before. Ctrl-C ends the agent too.
+  apim-agent start --config apim-agent.toml")]
+    Start(Start),
+    /// End the agent that runs, and wait until all is wiped and revoked
+    #[command(after_help = "\
+Exits with 0 when nothing is left, or when no agent runs, and with 75 when something could not be revoked.
+  apim-agent stop")]
+    Stop(Stop),
     /// Run a command with the credentials in its environment
     #[command(
         override_usage = "apim-agent exec [OPTIONS] -- <CMD>...",
@@ -147,12 +167,23 @@ revokes them afterwards. It exits as the command does.
 Examples, for sh, bash and zsh; for fish; for scripts:
   eval \"$(apim-agent env)\"
   apim-agent env --format fish | source
-  apim-agent env --format json | jq -r .ORDERS_TOKEN")]
+  apim-agent env --format json | jq -r .ORDERS_TOKEN
+For one call, with the header that the credential belongs in:
+  apim-agent env --format curl --only orders | curl -K - https://contoso.azure-api.net/orders")]
     Env(Env),
+    /// Print code that keeps every shell's variables fresh
+    #[command(after_help = "\
+For ~/.bashrc, ~/.zshrc, ~/.config/fish/config.fish and ~/.config/direnv/lib/apim_agent.sh, in this order:
+  eval \"$(apim-agent hook bash)\"
+  eval \"$(apim-agent hook zsh)\"
+  apim-agent hook fish | source
+  apim-agent hook direnv > ~/.config/direnv/lib/apim_agent.sh
+While nothing changes, the hook starts no process. When the agent ends, it unsets what it had set.")]
+    Hook(Hook),
     /// Show what is published, until when, and what comes next
     #[command(after_help = "\
 Exits with 0 when everything is published, with 75 when something is missing, and with 69 when no agent runs.
-  until apim-agent status > /dev/null; do sleep 1; done
+  until apim-agent status --ready; do sleep 1; done
   apim-agent status --json | jq .generation")]
     Status(Status),
     /// Renew all credentials now
@@ -192,6 +223,25 @@ It serves until Ctrl-C, SIGTERM or SIGHUP, and forgets everything then.
   apim-agent emulator --ready-file ready.json &
   curl --cacert \"$(jq -r .ca_file ready.json)\" \"$(jq -r .gateway ready.json)/echo\"")]
     Emulator(Emulator),
+    /// Print what a shell needs to complete commands and flags
+    #[command(after_help = "\
+scripts/install puts them where each shell looks. By hand, for bash, zsh and fish:
+  source <(apim-agent completions bash)
+  apim-agent completions zsh > \"${fpath[1]}/_apim-agent\"
+  apim-agent completions fish > ~/.config/fish/completions/apim-agent.fish")]
+    Completions(Completions),
+    /// Print the manual page, or write one for each command
+    #[command(after_help = "\
+Examples:
+  apim-agent man | man -l -
+  apim-agent man --folder ~/.local/share/man/man1 && man apim-agent-exec")]
+    Man(Man),
+    /// Print the JSON Schema of apim-agent.toml, for editors
+    #[command(after_help = "\
+An editor with a TOML language server completes and checks the file, if its first line names the schema:
+  apim-agent schema > apim-agent.schema.json
+  sed -i '1i #:schema ./apim-agent.schema.json' apim-agent.toml")]
+    Schema,
 }
 
 /// `run`.
@@ -267,7 +317,12 @@ where
         return Err(command().error(ErrorKind::ArgumentConflict, text));
     }
     // `requires` cannot say it: the same options stand alone in `apim-agent emulator`.
-    if let Command::Run(run) = &args.command
+    let run = match &args.command {
+        Command::Run(run) => Some(run),
+        Command::Start(start) => Some(&start.run),
+        _ => None,
+    };
+    if let Some(run) = run
         && !run.emulator
         && let Some(option) = run.options.first_given()
     {

@@ -12,6 +12,7 @@ pub(super) fn lines<'a>(
     env_file: &str,
     credentials: impl Iterator<Item = (&'a AboutCredential, Vec<String>)>,
     ca_file: Option<&Path>,
+    detached: bool,
 ) -> String {
     let mut text = format!("\nIn another shell:\n  . {}\n", quoted(env_file));
     let ca =
@@ -20,7 +21,9 @@ pub(super) fn lines<'a>(
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {line}");
     }
-    text.push_str("\nCtrl-C wipes the file and revokes what can be revoked.");
+    if !detached {
+        text.push_str("\nCtrl-C wipes the file and revokes what can be revoked.");
+    }
     text
 }
 

@@ -348,7 +348,7 @@ fn advised(status: u16, error: Error) -> Error {
             let missing = fix.split_once(" is missing: ").map(|(action, _)| format!("{action} is missing: "));
             let missing = missing.unwrap_or_default();
             error.fix(format!(
-                "{missing}give the application the role of README.md, \"Cleaning up after dead workspaces\", on the APIM \
+                "{missing}give the application the role of docs/azure.md, \"Cleaning up after dead workspaces\", on the APIM \
                  service, and wait some minutes for it to spread"
             ))
         }

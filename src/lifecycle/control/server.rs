@@ -13,7 +13,6 @@ use crate::{
         env_file::{check_name, check_value},
         runtime_dir::{CONTROL, RuntimeDir},
     },
-    sys::Hardening,
 };
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstatat};
 use std::{sync::Arc, time::Duration};
@@ -177,11 +176,12 @@ async fn answer(request: Request, commands: &mpsc::Sender<Command>, about: &Abou
         Request::Values { wait } => values(wait, commands).await,
         Request::Refresh {} => accepted(commands.send(Command::Refresh).await.is_ok()),
         Request::Stop {} => accepted(commands.send(Command::Stop).await.is_ok()),
+        Request::Ping {} => match ask(commands, Command::Ping).await {
+            Some(ready) => line(&Reply::Ready(ready)),
+            None => refusal(ending()),
+        },
         Request::Status {} => match ask(commands, Command::Status).await {
-            Some(report) => {
-                let hardening = Some(Hardening::now());
-                line(&Reply::Status(Box::new(Status { hardening, ..Status::new(about, &report) })))
-            }
+            Some(report) => line(&Reply::Status(Box::new(Status::new(about, &report)))),
             None => refusal(ending()),
         },
     }
@@ -281,6 +281,7 @@ mod tests {
             env_file: "/e".to_owned(),
             started_at: clock::from_unix(0),
             private: false,
+            confinement: crate::lifecycle::status::Confinement::default(),
         }
     }
 

@@ -33,6 +33,9 @@ impl Driver {
                 // Whoever asked may have gone; so below.
                 let _ = reply.send(self.report());
             }
+            Some(Command::Ping(reply)) => {
+                let _ = reply.send(self.machine.is_ready());
+            }
             Some(Command::Values { wait: true, reply }) => {
                 self.waiting.values.retain(|reply| !reply.is_closed());
                 if self.stopped.is_none() {

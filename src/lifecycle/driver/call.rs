@@ -3,6 +3,7 @@
 use super::super::machine::{Fault, Index};
 use crate::{
     error::{Error, Result},
+    http::Meter,
     lease::{Lease, Lessor, Released},
 };
 use futures_util::{
@@ -11,8 +12,8 @@ use futures_util::{
 };
 use std::sync::Arc;
 
-/// The calls under way, each with the credential that it is for.
-pub(super) type Flights = FuturesUnordered<BoxFuture<'static, (Index, Done)>>;
+/// The calls under way, each with the credential that it is for, and the requests that it made.
+pub(super) type Flights = FuturesUnordered<BoxFuture<'static, (Index, Done, u32)>>;
 
 pub(super) enum Call {
     Issue,
@@ -30,12 +31,24 @@ pub(super) enum Done {
     GivenUp,
 }
 
+impl Done {
+    /// Whether what it asked for was asked in vain.
+    pub(super) fn has_failed(&self) -> bool {
+        match self {
+            Self::Issued(result) => result.is_err(),
+            Self::Probed(result) | Self::Retired(result) => result.is_err(),
+            Self::Released(result) => result.is_err(),
+            Self::GivenUp => true,
+        }
+    }
+}
+
 /// Starts a call; the handle calls it off.
 pub(super) fn fly(
     index: Index,
     call: Call,
     lessor: Arc<dyn Lessor>,
-) -> (BoxFuture<'static, (Index, Done)>, AbortHandle) {
+) -> (BoxFuture<'static, (Index, Done, u32)>, AbortHandle) {
     let (call, handle) = abortable(async move {
         match call {
             Call::Issue => Done::Issued(lessor.issue().await),
@@ -44,7 +57,12 @@ pub(super) fn fly(
             Call::Release => Done::Released(lessor.release().await),
         }
     });
-    (Box::pin(async move { (index, call.await.unwrap_or(Done::GivenUp)) }), handle)
+    let metered = async move {
+        let meter = Meter::default();
+        let done = meter.over(call).await.unwrap_or(Done::GivenUp);
+        (index, done, meter.take())
+    };
+    (Box::pin(metered), handle)
 }
 
 pub(super) fn fault(error: &Error) -> Fault {

@@ -8,6 +8,7 @@ impl Driver {
         if self.stopped.is_some() {
             return;
         }
+        self.mind_the_clock();
         let Change { plan, entries, gateway, further_gateways } = change;
         self.config_error = None;
         let obsolete = plan.removed.iter().chain(&plan.changed);

@@ -23,6 +23,8 @@ pub enum Command {
     Refresh,
     /// The state, for `status`.
     Status(oneshot::Sender<Report>),
+    /// Whether every required credential is published and good. Costs nothing and touches no file.
+    Ping(oneshot::Sender<bool>),
     /// The current values.
     Values {
         /// As soon as each credential has had its try and every required one is published. When a required one is refused

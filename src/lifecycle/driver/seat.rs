@@ -7,7 +7,7 @@ use super::super::{
 use crate::{
     error::Error,
     lease::{Lease, Lessor, Released},
-    sink::{Item, layout},
+    sink::{Item, Missing, layout},
 };
 use futures_util::stream::AbortHandle;
 use std::{
@@ -132,8 +132,12 @@ impl<'a> Live<'a> {
     }
 }
 
-/// The variables of those that have none.
-pub(super) fn missing<'a>(seats: &'a Seats, order: &[Index], live: &[Live<'_>]) -> Vec<&'a str> {
+/// Those that have none, each with its last failure.
+pub(super) fn missing<'a>(seats: &'a Seats, order: &[Index], live: &[Live<'_>]) -> Vec<Missing<'a>> {
     let without = order.iter().filter(|index| !live.iter().any(|one| one.index == **index));
-    without.filter_map(|index| seats.get(index)).map(|seat| seat.entry.about.env.as_str()).collect()
+    let missing = without.filter_map(|index| seats.get(index)).map(|seat| Missing {
+        env: &seat.entry.about.env,
+        why: seat.error.as_ref().map(|(_, error)| error.what.as_str()),
+    });
+    missing.collect()
 }

@@ -1,7 +1,10 @@
 //! One credential's state: which values it has, which call is under way for it, and what comes next.
 
 use super::{
-    super::schedule::{self, Term},
+    super::{
+        budget::{Budget, CREDENTIAL},
+        schedule::{self, Term},
+    },
     Index,
     release::Release,
     retry::{Fault, Retry, set_back},
@@ -46,6 +49,8 @@ pub struct Slot {
     /// Issued, and not accepted by the gateway yet.
     pending: Option<Term>,
     flight: Option<Flight>,
+    /// So far the clock has been set back during the issue under way, which may have looked at it before.
+    set_back: Duration,
     former: Former,
     renew_at: Option<SystemTime>,
     /// The current value has not been published yet.
@@ -62,6 +67,8 @@ pub struct Slot {
     rest_until: Option<SystemTime>,
     /// No two issues come closer than the floor, whatever the reason for the second.
     issue_after: Option<SystemTime>,
+    /// Of requests, for all but its release.
+    budget: Budget,
     /// It is not wanted any more, while the others go on.
     leaving: bool,
     /// Nothing is asked for before that one has gone: what both mint at the service may bear the same name.
@@ -170,6 +177,7 @@ impl Slot {
             current: None,
             pending: None,
             flight: None,
+            set_back: Duration::ZERO,
             former: Former::Gone,
             renew_at: None,
             fresh: false,
@@ -179,6 +187,7 @@ impl Slot {
             retirement: Retry::default(),
             rest_until: None,
             issue_after: None,
+            budget: Budget::new(CREDENTIAL),
             leaving: false,
             after: None,
             patient_until: None,
@@ -257,9 +266,20 @@ impl Slot {
         had
     }
 
+    /// So many requests have been made for it.
+    pub(super) fn spend(&mut self, requests: u32, now: SystemTime) {
+        self.budget.spend(requests, now);
+    }
+
+    /// When its own budget allows a call.
+    pub(super) fn budgeted(&self) -> Option<SystemTime> {
+        self.budget.free_at()
+    }
+
     pub(super) fn take_off(&mut self, flight: Flight, now: SystemTime) {
         self.flight = Some(flight);
         if flight == Flight::Issue {
+            self.set_back = Duration::ZERO;
             self.issue_after = Some(now + schedule::FLOOR);
         }
     }
@@ -274,7 +294,7 @@ impl Slot {
     }
 
     pub(super) fn issued(&mut self, term: Term) {
-        self.pending = Some(term);
+        self.pending = Some(term.set_back(self.set_back));
         self.renewal.go_on();
     }
 
@@ -290,6 +310,7 @@ impl Slot {
         self.lapsed_at = None;
         self.renewal.succeed();
         self.retirement.succeed();
+        self.budget.fill();
         true
     }
 
@@ -332,6 +353,14 @@ impl Slot {
     pub(super) fn refresh(&mut self, now: SystemTime) {
         self.renewal.hurry(now + schedule::FLOOR);
         self.wanted |= !(self.is_renewing() || self.fresh);
+    }
+
+    /// After a suspend or a jump of the clock: a renewal that has come due by it is spread, unless the value has gone too.
+    pub(super) fn jumped(&mut self, dice: u64, now: SystemTime) {
+        let left = self.left(now).filter(|left| !left.is_zero() && !self.wanted);
+        if let (Some(left), Some(renew_at)) = (left, &mut self.renew_at) {
+            *renew_at = schedule::after_a_jump(*renew_at, left, now, dice);
+        }
     }
 
     /// What it failed for may have been mended: a reason to try again at once, but not before the floor after the
@@ -417,6 +446,7 @@ impl Slot {
         for term in self.current.iter_mut().chain(&mut self.pending) {
             *term = term.set_back(by);
         }
+        self.set_back += by;
         if let Former::EndsAt(at) = self.former {
             self.former = Former::EndsAt(at.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH));
         }
@@ -433,6 +463,7 @@ impl Slot {
         self.renewal.set_back(by);
         self.retirement.set_back(by);
         self.release.set_back(by);
+        self.budget.set_back(by);
     }
 
     fn left(&self, now: SystemTime) -> Option<Duration> {

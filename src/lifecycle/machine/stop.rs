@@ -31,6 +31,7 @@ impl Machine {
             // Asked twice: whoever asks does not want to wait for the network.
             Event::Stop => self.deadline = Some(now),
             Event::Timer
+            | Event::Jumped
             | Event::Published
             | Event::PublishFailed
             | Event::Disturbed

@@ -44,6 +44,7 @@ fn about() -> About {
         env_file: "/run/apim-agent/w/env".to_owned(),
         started_at: at(0),
         private: false,
+        confinement: Confinement::default(),
     }
 }
 
@@ -223,4 +224,21 @@ fn without_an_optional_one_it_is_ready_and_says_so() {
     machine.step(Event::Timer, at(3));
     let status = Status::new(&about(), &report(&machine));
     assert_eq!(status.credentials[0].state, State::Releasing);
+}
+
+#[test]
+fn one_short_line_for_each_state() {
+    assert_eq!([true, false].map(|symbols| short(None, at(0), symbols)), ["apim –", "apim off"]);
+    let mut machine = machine(2);
+    let see = |machine: &Machine| Status::new(&about(), &report(machine));
+    let shown = |machine: &Machine| [true, false].map(|symbols| short(Some(&see(machine)), at(3), symbols));
+    assert_eq!(shown(&machine), ["apim … 0/2", "apim wait 0/2"]);
+    machine.step(Event::Issued(0, term(0, 3600)), at(0));
+    machine.step(Event::Probed(0), at(0));
+    machine.step(bad(), at(1));
+    machine.step(Event::Issued(1, term(0, 3600)), at(1));
+    machine.step(Event::Probed(1), at(1));
+    machine.step(Event::Published, at(1));
+    assert_eq!(shown(&machine), ["apim ✓ 2 · 59m", "apim ok 2 59m"]);
+    assert_eq!(short(Some(&busy()), at(3), true), "apim ✗ 1/2");
 }

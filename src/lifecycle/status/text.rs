@@ -1,6 +1,6 @@
 //! The state as text for a person: what is so, then what comes next; relative times with the absolute ones beside them.
 
-use super::{Credential, Failure, Stage, State, Status};
+use super::{Credential, Failure, Process, Stage, State, Status};
 use crate::clock;
 use std::{
     fmt::Write,
@@ -27,13 +27,13 @@ fn write_out(text: &mut String, status: &Status, now: SystemTime) -> std::fmt::R
     };
     writeln!(text, "{}: {headline}", status.workspace)?;
     writeln!(text, "  agent     process {}, started {}", status.pid, moment(status.started_at, now))?;
-    if let Some(hardening) = &status.hardening {
-        writeln!(text, "  process   {hardening}")?;
-    }
     writeln!(text, "  gateway   {}", status.gateway)?;
     writeln!(text, "  env file  {}", status.env_file)?;
     if let Some(at) = status.expires_at {
         writeln!(text, "  expires   {}", moment(at, now))?;
+    }
+    if let Some(process) = &status.process {
+        writeln!(text, "  process   {}", protection(process))?;
     }
     if let Some(failure) = &status.sink_error {
         write_failure(text, "  ", failure, now)?;
@@ -69,6 +69,26 @@ fn write_out(text: &mut String, status: &Status, now: SystemTime) -> std::fmt::R
     Ok(())
 }
 
+/// What keeps others from the agent's secrets, and what does not.
+fn protection(process: &Process) -> String {
+    let mut parts = vec!["no core file, closed to other processes".to_owned()];
+    parts.push(if process.lock_refused {
+        let all = process.locked_secrets + process.unlocked_secrets;
+        format!("{} of {all} secrets locked in RAM (RLIMIT_MEMLOCK allows no more)", process.locked_secrets)
+    } else {
+        "secrets locked in RAM".to_owned()
+    });
+    parts.push(match (process.landlock, &process.unconfined_because) {
+        (Some(abi), _) if process.landlock_partly => {
+            format!("files as needed only (Landlock {abi}, not all of it)")
+        }
+        (Some(abi), _) => format!("files as needed only (Landlock {abi})"),
+        (None, Some(because)) => format!("all files of yours ({because})"),
+        (None, None) => "all files of yours".to_owned(),
+    });
+    parts.join("; ")
+}
+
 /// What is missing although it is ready.
 fn without(status: &Status) -> String {
     let is_missing = |entry: &&Credential| !entry.required && entry.expires_at.is_none();
@@ -100,6 +120,9 @@ fn sentence(entry: &Credential, now: SystemTime) -> String {
     add("renews", entry.renews_at.filter(|_| entry.retries_at.is_none()));
     add("former value ends", entry.grace_until);
     add("tried again", entry.retries_at);
+    if entry.held_until.is_some() {
+        parts.push("held back by the budget of requests".to_owned());
+    }
     match entry.failures {
         0 => {}
         1 => parts.push("failed once".to_owned()),
