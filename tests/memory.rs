@@ -182,11 +182,12 @@ fn an_abort_leaves_no_core_file() {
 #[test]
 fn descriptors_are_not_inherited() {
     let scene = Scene::new(&[], KEY_AND_TOKEN);
+    // No pipe behind ls: the shell itself would hold its ends for a moment.
     for running in [false, true] {
         let agent = running.then(|| scene.published(&[]));
-        let (code, text) = scene.run(&[], &["exec", "--", "sh", "-c", "ls /proc/$$/fd | sed 's/^/fd /'"]);
+        let (code, text) = scene.run(&[], &["exec", "--", "sh", "-c", "ls /proc/$$/fd; true"]);
         assert_eq!(code, 0, "{text}");
-        let numbers: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("fd ")).collect();
+        let numbers: Vec<_> = text.lines().filter(|line| line.parse::<u32>().is_ok()).collect();
         assert_eq!(numbers, ["0", "1", "2"], "{text}");
         if let Some(agent) = agent {
             assert_eq!(scene.end(agent).0, 0);
