@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     error::{Class, Error, Result},
     exchange::AccessToken,
+    http::Client,
     identity::{
         prompt::{End, Person, Prompt},
         select::Lookup,
@@ -117,7 +118,8 @@ impl Wired {
             seed: seed(&config.workspace),
         };
         let entries = wiring.entries(config)?;
-        let (observer, clock) = (Box::new(Told(watch, end)), Box::new(System::new()));
+        let (observer, clock) =
+            (Box::new(Told { watch, end, idle: Some(wiring.http.clone()) }), Box::new(System::new()));
         let driver = Driver::new(entries, pace, url, Box::new(sink), observer, clock);
         let listener = control::bind(directory)?;
         Ok(Self { driver, journal, listener, about, wiring })
@@ -281,15 +283,24 @@ fn about(config: &Config, sink: &EnvFile) -> About {
     }
 }
 
-/// The driver's observer. When the agent ends, nobody is waited for any more.
-struct Told(Arc<dyn Watch>, End);
+/// The driver's observer. When the agent ends, nobody is waited for any more, and the connections that are at rest go: with
+/// the env file wiped, their buffers would be the last place with what was published.
+struct Told {
+    watch: Arc<dyn Watch>,
+    end: End,
+    /// Until then.
+    idle: Option<Client>,
+}
 
 impl Observer for Told {
     fn notice(&mut self, notice: &Notice<'_>, view: &View<'_>) {
         if view.machine.phase() == Phase::Stopping {
-            self.1.begin();
+            self.end.begin();
+            if let Some(http) = self.idle.take() {
+                http.close_idle();
+            }
         }
-        self.0.notice(notice, view);
+        self.watch.notice(notice, view);
     }
 }
 

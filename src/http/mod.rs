@@ -138,6 +138,12 @@ impl Client {
         });
     }
 
+    /// Closes the connections that no request is using: their buffers hold the last request and answer, tokens and keys
+    /// among them, for as long as they are kept. Not those of a client made [with a certificate](Self::with_certificate).
+    pub fn close_idle(&self) {
+        self.0.pool.clear();
+    }
+
     /// A connection to `origin` that was kept or is on its way, ready for a request.
     async fn kept(&self, origin: &Origin, deadline: Deadline) -> Result<Option<Sender>> {
         while let Some(found) = self.0.pool.take(origin) {

@@ -81,6 +81,11 @@ impl Pool {
         Some(sender)
     }
 
+    /// Lets go of those that no request is using.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
     fn put(&self, origin: Origin, found: Found) {
         self.lock().entry(origin).or_default().push(Entry { found, since: clock::since_boot() });
     }

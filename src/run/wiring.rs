@@ -28,7 +28,7 @@ use url::Url;
 
 /// What stays the same whatever the configuration becomes.
 pub(super) struct Wiring {
-    http: Client,
+    pub(super) http: Client,
     pub(super) lookup: Lookup,
     pub(super) watch: Arc<dyn Watch>,
     pub(super) person: Person,
