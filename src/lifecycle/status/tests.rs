@@ -170,6 +170,7 @@ fn the_text_is_calm() {
                  gateway   https://contoso.azure-api.net\n  \
                  env file  /run/apim-agent/w/env\n  \
                  expires   in 60 min (2026-11-24T01:00:00Z)\n  \
+                 process   no core file, closed to other processes; secrets locked in RAM; all files of yours\n  \
                  ARM throttles, 1 s ago (2026-11-24T00:00:02Z)\n    \
                  why  429\n         TooManyRequests\n    fix  wait\n\n  \
                  orders   ORDERS   subscription-key for /products/p\n    \
