@@ -226,7 +226,8 @@ fn surroundings(
     let ready_file = ready_file.map(|path| ambient.folder().join(path));
     Reach {
         read: policies.chain(records).chain(configuration).chain([ambient.folder().to_owned()]).collect(),
-        run: std::env::current_exe().into_iter().collect(),
+        // Itself, and not its path: that may be another version's by the time a guard is posted again.
+        run: vec![PathBuf::from("/proc/self/exe")],
         write: emulated.iter().chain(&ready_file).filter_map(|path| folder(path)).collect(),
         tidy: Vec::new(),
     }

@@ -10,18 +10,16 @@ use crate::{
 use std::path::{Path, PathBuf};
 
 /// What the system's own libraries read: roots of trust, the resolver's files, time zones, what the kernel tells.
-const SYSTEM: [&str; 13] = [
+const SYSTEM: [&str; 11] = [
     "/etc",
     "/usr/share",
     "/usr/local/share/ca-certificates",
     "/var/lib/ca-certificates",
-    "/nix/store",
     "/run/systemd/resolve",
     "/run/resolvconf",
     "/run/NetworkManager",
     "/proc",
     "/sys",
-    "/dev/null",
     "/dev/urandom",
     // Kubernetes' projected tokens.
     "/var/run/secrets",
